@@ -1,0 +1,226 @@
+"""Packing and unpacking a configuration (tar.gz) safely; the one leaf of common that touches files.
+
+Unpacked by executors only, never in the API's process. Python's own tarfile filter can be bypassed on
+versions in use (CVE-2025-4517), so the rules here are our own: regular files, directories and symlinks that
+stay inside; nothing is ever written through a link. The API uses `check` for a pass over the names alone.
+"""
+
+import gzip
+import io
+import os
+import posixpath
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import BadInputError
+
+_FIELD = "configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may hold at the most."""
+
+    entries: int = 50_000
+    unpacked_bytes: int = 2 * 1024**3
+    #: unpacked : packed; above it an archive of more than `ratio_free_bytes` is taken for a bomb
+    ratio: int = 100
+    ratio_free_bytes: int = 64 * 1024**2
+    name_bytes: int = 255
+    path_bytes: int = 1024
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def pack(root: Path, names: Iterable[str]) -> bytes:
+    """A tar.gz of the named files and links below root, with owners and times left out; the same input gives
+    the same bytes."""
+    buffer = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in sorted(names):
+            archive.add(root / name, arcname=name, recursive=False, filter=_anonymous)
+    return buffer.getvalue()
+
+
+def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Read through an archive without writing anything; the number of its entries.
+
+    Raises BadInputError when it is no tar.gz, truncated, empty of files, or breaks a rule or limit.
+    """
+    with _members(data, limits) as members:
+        kinds = [member.isreg() for member in members]
+    if not any(kinds):
+        raise BadInputError(_FIELD, "the archive holds no file")
+    return len(kinds)
+
+
+def unpack(data: bytes, target: Path, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Unpack an archive into an existing empty directory; the number of entries.
+
+    Raises BadInputError as `check` does; what was unpacked until then stays and is the caller's to remove.
+    """
+    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _members(data, limits) as members:
+            count = 0
+            for member in members:
+                _place(root, member)
+                count += 1
+    finally:
+        os.close(root)
+    if count == 0:
+        raise BadInputError(_FIELD, "the archive holds no file")
+    return count
+
+
+@dataclass(slots=True)
+class _Member:
+    """One checked entry: its parts below the root, and its content for a file."""
+
+    parts: tuple[str, ...]
+    info: tarfile.TarInfo
+    archive: tarfile.TarFile
+
+    def isreg(self) -> bool:
+        return self.info.isreg()
+
+
+@contextmanager
+def _members(data: bytes, limits: Limits) -> Iterator[Iterator[_Member]]:
+    """The entries of an archive, each checked as it is read; every way to be broken becomes a BadInputError."""
+    if not data:
+        raise BadInputError(_FIELD, "the archive is empty")
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r|gz") as archive:
+            yield _checked(archive, len(data), limits)
+    except (tarfile.TarError, EOFError, OSError, gzip.BadGzipFile, UnicodeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's trouble, not the archive's
+        raise BadInputError(_FIELD, f"the archive is not a complete tar.gz ({_plain(error)})") from error
+
+
+def _checked(archive: tarfile.TarFile, packed: int, limits: Limits) -> Iterator[_Member]:
+    count, unpacked = 0, 0
+    seen: set[tuple[str, ...]] = set()
+    for info in archive:
+        count += 1
+        unpacked += max(info.size, 0)
+        _check_size(count, unpacked, packed, limits)
+        parts = _parts(info.name, limits)
+        if not parts:  # "./" itself
+            continue
+        _check_kind(info, parts)
+        if not info.isdir():
+            _check_new(parts, seen)
+        yield _Member(parts, info, archive)
+    if not archive.fileobj:  # pragma: no cover - tarfile always has one while open
+        return
+
+
+def _check_size(count: int, unpacked: int, packed: int, limits: Limits) -> None:
+    if count > limits.entries:
+        raise BadInputError(_FIELD, f"the archive holds more than {limits.entries} entries")
+    if unpacked > limits.unpacked_bytes:
+        raise BadInputError(_FIELD, f"the archive unpacks to more than {limits.unpacked_bytes} bytes")
+    if unpacked > limits.ratio_free_bytes and unpacked > packed * limits.ratio:
+        raise BadInputError(_FIELD, f"the archive unpacks to more than {limits.ratio} times its size")
+
+
+def _parts(name: str, limits: Limits) -> tuple[str, ...]:
+    if name.startswith("/"):
+        raise BadInputError(_FIELD, f"the archive holds an absolute path: {name!r}")
+    if "\0" in name or len(os.fsencode(name)) > limits.path_bytes:
+        raise BadInputError(_FIELD, f"the archive holds a path that is too long or holds a NUL: {name[:80]!r}")
+    parts = tuple(part for part in name.split("/") if part not in {"", "."})
+    if ".." in parts:
+        raise BadInputError(_FIELD, f"the archive holds a path with '..': {name!r}")
+    if any(len(os.fsencode(part)) > limits.name_bytes for part in parts):
+        raise BadInputError(_FIELD, f"the archive holds a name of more than {limits.name_bytes} bytes")
+    return parts
+
+
+def _check_kind(info: tarfile.TarInfo, parts: tuple[str, ...]) -> None:
+    if info.issym():
+        target = posixpath.normpath(posixpath.join(*parts[:-1], info.linkname)) if parts[:-1] else posixpath.normpath(
+            info.linkname
+        )
+        if info.linkname.startswith("/") or target == ".." or target.startswith("../"):
+            raise BadInputError(_FIELD, f"the archive holds a link that leads outside: {info.name!r}")
+    elif not (info.isreg() or info.isdir()):
+        raise BadInputError(
+            _FIELD, f"the archive holds {info.name!r}, which is neither a file, a directory nor a symbolic link"
+        )
+
+
+def _check_new(parts: tuple[str, ...], seen: set[tuple[str, ...]]) -> None:
+    if parts in seen:
+        raise BadInputError(_FIELD, f"the archive holds {'/'.join(parts)!r} twice")
+    seen.add(parts)
+
+
+def _place(root: int, member: _Member) -> None:
+    """Write one entry relative to the root's descriptor; no component of its path may be a link."""
+    parent = _open_directory(root, member.parts[:-1])
+    name = member.parts[-1]
+    try:
+        if member.info.isdir():
+            os.close(_open_directory(parent, (name,)))
+        elif member.info.issym():
+            os.symlink(member.info.linkname, name, dir_fd=parent)
+        else:
+            _write(parent, name, member)
+    except FileExistsError as error:
+        raise BadInputError(_FIELD, f"the archive holds {member.info.name!r} twice") from error
+    finally:
+        os.close(parent)
+
+
+def _open_directory(root: int, parts: tuple[str, ...]) -> int:
+    """A descriptor of a directory below root, made where missing, never reached through a link."""
+    current = os.dup(root)
+    for part in parts:
+        try:
+            os.mkdir(part, 0o755, dir_fd=current)
+        except FileExistsError:
+            pass  # made by an earlier entry
+        try:
+            following = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=current)
+        except OSError as error:
+            raise BadInputError(
+                _FIELD, f"the archive writes below {part!r}, which is a link or a file in the same archive"
+            ) from error
+        finally:
+            os.close(current)
+        current = following
+    return current
+
+
+def _write(parent: int, name: str, member: _Member) -> None:
+    mode = 0o755 if member.info.mode & stat.S_IXUSR else 0o644
+    source = member.archive.extractfile(member.info)
+    if source is None:  # pragma: no cover - extractfile answers None for non-files only
+        raise BadInputError(_FIELD, f"{member.info.name!r} cannot be read")
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=parent)
+    with os.fdopen(descriptor, "wb") as target:
+        while block := source.read(1 << 20):
+            target.write(block)
+
+
+def _anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mtime = 0
+    info.mode = 0o755 if info.isdir() or info.mode & stat.S_IXUSR else 0o644
+    return info
+
+
+def _plain(error: Exception) -> str:
+    return str(error) or type(error).__name__
