@@ -8,7 +8,6 @@ stay inside; nothing is ever written through a link. The API uses `check` for a 
 import gzip
 import io
 import os
-import posixpath
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -99,8 +98,13 @@ def _members(data: bytes, limits: Limits) -> Iterator[Iterator[_Member]]:
     if not data:
         raise BadInputError(_FIELD, "the archive is empty")
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r|gz") as archive:
+        with (
+            gzip.GzipFile(fileobj=io.BytesIO(data)) as unzipped,
+            tarfile.open(fileobj=unzipped, mode="r|") as archive,
+        ):
             yield _checked(archive, len(data), limits)
+            while unzipped.read(1 << 16):  # to the end, where gzip holds its checksum against what came
+                pass
     except (tarfile.TarError, EOFError, OSError, gzip.BadGzipFile, UnicodeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the archive's
@@ -121,8 +125,6 @@ def _checked(archive: tarfile.TarFile, packed: int, limits: Limits) -> Iterator[
         if not info.isdir():
             _check_new(parts, seen)
         yield _Member(parts, info, archive)
-    if not archive.fileobj:  # pragma: no cover - tarfile always has one while open
-        return
 
 
 def _check_size(count: int, unpacked: int, packed: int, limits: Limits) -> None:
@@ -149,15 +151,30 @@ def _parts(name: str, limits: Limits) -> tuple[str, ...]:
 
 def _check_kind(info: tarfile.TarInfo, parts: tuple[str, ...]) -> None:
     if info.issym():
-        target = posixpath.normpath(posixpath.join(*parts[:-1], info.linkname)) if parts[:-1] else posixpath.normpath(
-            info.linkname
-        )
-        if info.linkname.startswith("/") or target == ".." or target.startswith("../"):
+        if not _stays_inside(info.linkname, depth=len(parts) - 1):
             raise BadInputError(_FIELD, f"the archive holds a link that leads outside: {info.name!r}")
     elif not (info.isreg() or info.isdir()):
         raise BadInputError(
-            _FIELD, f"the archive holds {info.name!r}, which is neither a file, a directory nor a symbolic link"
+            _FIELD,
+            f"the archive holds {info.name!r}, which is neither a file, a directory nor a symbolic link",
         )
+
+
+def _stays_inside(link: str, depth: int) -> bool:
+    """Whether a link `depth` directories below the root cannot leave it, whatever other such links do.
+
+    '..' counts only at the start, where it climbs real directories; behind another name it could climb out of
+    a place that a link led to.
+    """
+    climbing, descending = 0, False
+    for part in link.split("/"):
+        if part == "..":
+            climbing += 1
+            if descending or climbing > depth:
+                return False
+        elif part not in {"", "."}:
+            descending = True
+    return bool(link) and not link.startswith("/")
 
 
 def _check_new(parts: tuple[str, ...], seen: set[tuple[str, ...]]) -> None:

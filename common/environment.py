@@ -51,7 +51,16 @@ RESERVED_NAMES = frozenset(
         "CHECKPOINT_DISABLE",
     }
 )
-RESERVED_PREFIXES = ("PODFORM_", "Ephemeral", "PYTHON", "LD_", "DYLD_", "GCONV_", "TF_CLI_ARGS", "KUBERNETES_")
+RESERVED_PREFIXES = (
+    "PODFORM_",
+    "Ephemeral",
+    "PYTHON",
+    "LD_",
+    "DYLD_",
+    "GCONV_",
+    "TF_CLI_ARGS",
+    "KUBERNETES_",
+)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OFF = frozenset({"", "0", "false", "no", "off"})

@@ -76,7 +76,14 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
     _R.PENDING: frozenset({_R.PLAN_QUEUED, _R.APPLY_QUEUED, _R.DISCARDED}) | _STOPPED,
     _R.PLAN_QUEUED: frozenset({_R.PLANNING}) | _STOPPED,
     _R.PLANNING: frozenset(
-        {_R.PLAN_QUEUED, _R.PLANNED, _R.PLANNED_AND_FINISHED, _R.PLANNED_AND_SAVED, _R.POST_PLAN_RUNNING, _R.CONFIRMED}
+        {
+            _R.PLAN_QUEUED,
+            _R.PLANNED,
+            _R.PLANNED_AND_FINISHED,
+            _R.PLANNED_AND_SAVED,
+            _R.POST_PLAN_RUNNING,
+            _R.CONFIRMED,
+        }
     )
     | _STOPPED,
     _R.POST_PLAN_RUNNING: frozenset({_R.PLANNED, _R.PLANNED_AND_FINISHED, _R.PLANNED_AND_SAVED, _R.CONFIRMED})
