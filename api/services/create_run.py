@@ -1,0 +1,160 @@
+"""A request for a run becomes a run with its steps. Called by the public routes.
+
+Everything that can be wrong with the request is refused here, before anything is saved.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from api.domain import step_sequence
+from api.domain.entities import ConfigurationVersion, Run, RunRecord, Step, Template, Workspace
+from api.domain.permissions import Principal
+from api.domain.step_sequence import FlowStep
+from api.services import transitions
+from api.services.access import visible_workspace
+from api.services.errors import ConflictError
+from api.services.ports import Ports, Reading
+from common import ids
+from common.errors import BadInputError
+from common.statuses import StepKind
+
+MAX_ADDRESSES = 200
+MAX_ADDRESS_CHARACTERS = 1000
+MAX_COMMENT_CHARACTERS = 4000
+MAX_REQUEST_ID_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a caller asks for; None means: as the template or the workspace says."""
+
+    organization_id: str
+    workspace_id: str
+    template: str = ""  # id or name
+    configuration_id: str = ""
+    auto_apply: bool | None = None
+    comments: str = ""
+    refresh: bool = True
+    refresh_only: bool = False
+    target_addrs: tuple[str, ...] = ()
+    replace_addrs: tuple[str, ...] = ()
+    request_id: str | None = None
+    via: str = "API"
+
+
+async def create_run(ports: Ports, principal: Principal, request: RunRequest) -> RunRecord:
+    """Save a pending run with its steps and wake the scheduler; a repeated request answers with the first run.
+
+    Raises NotFoundError, BadInputError naming the field, ConflictError when there is no configuration.
+    """
+    _check(request)
+    now = ports.clock()
+    async with ports.database.writing() as tx:
+        workspace = await visible_workspace(tx, principal, request.organization_id, request.workspace_id)
+        if request.request_id and (known := await _known(tx, workspace, request.request_id)):
+            return known
+        flow, template = await _flow(tx, workspace, request)
+        configuration = await _configuration(tx, workspace, request)
+        record = _new_record(workspace, request, template, flow, principal, now)
+        record = _numbered(record, await tx.next_run_number(), configuration.id)
+        await transitions.save(tx, None, record, now)
+    transitions.tell(ports, record)
+    return record
+
+
+def _check(request: RunRequest) -> None:
+    if len(request.comments) > MAX_COMMENT_CHARACTERS:
+        raise BadInputError("comments", f"has more than {MAX_COMMENT_CHARACTERS} characters")
+    if request.request_id is not None and not 1 <= len(request.request_id) <= MAX_REQUEST_ID_CHARACTERS:
+        raise BadInputError("requestId", f"must have 1 to {MAX_REQUEST_ID_CHARACTERS} characters")
+    _check_addresses("targetAddrs", request.target_addrs)
+    _check_addresses("replaceAddrs", request.replace_addrs)
+    if request.refresh_only and (request.replace_addrs or not request.refresh):
+        raise BadInputError("refreshOnly", "cannot be combined with replaceAddrs or with refresh: false")
+
+
+def _check_addresses(field: str, addresses: tuple[str, ...]) -> None:
+    if len(addresses) > MAX_ADDRESSES:
+        raise BadInputError(field, f"holds {len(addresses)} addresses; at most {MAX_ADDRESSES} are allowed")
+    for index, address in enumerate(addresses):
+        # a leading dash would be an option of terraform, a line break two arguments in a log
+        if not address.strip() or address.startswith("-") or not address.isprintable():
+            raise BadInputError(f"{field}[{index}]", "is not a resource address")
+        if len(address) > MAX_ADDRESS_CHARACTERS:
+            raise BadInputError(f"{field}[{index}]", f"has more than {MAX_ADDRESS_CHARACTERS} characters")
+
+
+async def _known(tx: Reading, workspace: Workspace, request_id: str) -> RunRecord | None:
+    run = await tx.find(Run, workspace_id=workspace.id, request_id=request_id)
+    return await tx.record(run.id) if run else None
+
+
+async def _flow(tx: Reading, workspace: Workspace, request: RunRequest) -> tuple[tuple[FlowStep, ...], Template]:
+    reference = request.template or workspace.default_template or step_sequence.DEFAULT_TEMPLATE
+    template = await tx.template_named(workspace.organization_id, reference)
+    if template is None:
+        known: Mapping[str, object] = step_sequence.DEFAULT_TEMPLATES
+        raise BadInputError("templateReference", f"is {reference!r}; there are {', '.join(known)}")
+    auto_apply = workspace.auto_apply if request.auto_apply is None else request.auto_apply
+    _, flow = step_sequence.DEFAULT_TEMPLATES[template.name]
+    if request.refresh_only and step_sequence.is_destroy(flow):
+        raise BadInputError("refreshOnly", "cannot be combined with a template that destroys")
+    return step_sequence.with_approval(flow, auto_apply), template
+
+
+async def _configuration(tx: Reading, workspace: Workspace, request: RunRequest) -> ConfigurationVersion:
+    if not request.configuration_id:
+        newest = await tx.newest_configuration(workspace.id)
+        if newest is None:
+            raise ConflictError(f"workspace {workspace.name} has no uploaded configuration yet; upload one first")
+        return newest
+    configuration = await tx.get(ConfigurationVersion, request.configuration_id)
+    if configuration is None or configuration.workspace_id != workspace.id:
+        raise BadInputError("configuration", f"{request.configuration_id!r} is no configuration of this workspace")
+    if configuration.status != "uploaded":
+        raise ConflictError(f"configuration {configuration.id} is {configuration.status}; upload its content first")
+    return configuration
+
+
+def _new_record(
+    workspace: Workspace,
+    request: RunRequest,
+    template: Template,
+    flow: tuple[FlowStep, ...],
+    principal: Principal,
+    now: datetime,
+) -> RunRecord:
+    run_id = ids.new_id("run")
+    run = Run(
+        id=run_id,
+        number=0,
+        organization_id=workspace.organization_id,
+        workspace_id=workspace.id,
+        configuration_id="",
+        template_name=template.name,
+        comments=request.comments,
+        plan_only=step_sequence.is_plan_only(flow),
+        is_destroy=step_sequence.is_destroy(flow),
+        refresh=request.refresh,
+        refresh_only=request.refresh_only,
+        auto_apply=not any(step.kind is StepKind.APPROVAL for step in flow),
+        target_addrs=request.target_addrs,
+        replace_addrs=request.replace_addrs,
+        engine=workspace.engine,
+        engine_version=workspace.engine_version,
+        folder=workspace.folder,
+        created_by=principal.name,
+        via=request.via,
+        request_id=request.request_id,
+        created_at=now,
+        updated_at=now,
+    )
+    steps = tuple(
+        Step(id=ids.new_id("step"), run_id=run_id, number=step.number, kind=step.kind, name=step.name) for step in flow
+    )
+    return RunRecord(run=run, steps=steps)
+
+
+def _numbered(record: RunRecord, number: int, configuration_id: str) -> RunRecord:
+    return replace(record, run=replace(record.run, number=number, configuration_id=configuration_id))

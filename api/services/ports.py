@@ -1,0 +1,266 @@
+"""What services need from the outside, as Protocols: database, artifacts, logs, bells, clock, launchers.
+
+Implemented by api/persistence and api/launchers, put together in api/app.py. A service gets one `Ports`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template
+from common.launcher_port import Launcher
+
+Entity = TypeVar("Entity")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list: `number` from 1, `size` rows."""
+
+    number: int = 1
+    size: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Entity]):
+    """A part of a list and how many there are in all."""
+
+    items: tuple[Entity, ...]
+    total: int
+
+
+class AlreadyExistsError(Exception):
+    """An insert met a row with the same id or the same unique value."""
+
+
+class Reading(Protocol):
+    """What can be asked inside a transaction. Entities are the classes of domain/entities.py."""
+
+    async def get(self, kind: type[Entity], key: str) -> Entity | None:
+        """The entity of that id (an attempt: of that name), or None."""
+        ...
+
+    async def find(self, kind: type[Entity], **equal: Any) -> Entity | None:
+        """The first entity whose columns have these values, or None."""
+        ...
+
+    async def listing(
+        self, kind: type[Entity], page: Page, where: Mapping[str, Any], *, newest_first: bool = False
+    ) -> Listing[Entity]:
+        """A page of the entities whose columns have these values, by creation."""
+        ...
+
+    async def all(self, kind: type[Entity], **equal: Any) -> tuple[Entity, ...]:
+        """All entities whose columns have these values, by creation; for lists that are short by nature."""
+        ...
+
+    async def record(self, run_id: str) -> RunRecord | None:
+        """A run with its steps."""
+        ...
+
+    async def unfinished_runs(self, workspace_id: str) -> tuple[Run, ...]:
+        """The workspace's runs that have not ended, by number."""
+        ...
+
+    async def workspaces_with_work(self) -> tuple[str, ...]:
+        """Ids of workspaces with a pending run or a queued step: what the scheduler's safety net looks at."""
+        ...
+
+    async def attempts_under_way(self) -> tuple[Attempt, ...]:
+        """Attempts that may have a carrier: launching, launched, claimed, or fenced while their step waits."""
+        ...
+
+    async def newest_configuration(self, workspace_id: str) -> ConfigurationVersion | None:
+        """The workspace's newest uploaded configuration."""
+        ...
+
+    async def current_state(self, workspace_id: str) -> StateVersion | None:
+        """The workspace's newest state version."""
+        ...
+
+    async def template_named(self, organization_id: str, reference: str) -> Template | None:
+        """The organization's template of that id or name."""
+        ...
+
+    async def counts(self) -> Mapping[str, int]:
+        """Runs by status, for metrics."""
+        ...
+
+
+class Writing(Reading, Protocol):
+    """What can be done inside a writing transaction; all of it is committed together or not at all."""
+
+    async def add(self, entity: Any) -> None:
+        """Insert; AlreadyExistsError when the id or a unique value is taken."""
+        ...
+
+    async def save(self, entity: Any) -> None:
+        """Update the row of the entity's id."""
+        ...
+
+    async def remove(self, entity: Any) -> None:
+        """Delete the entity's row and what belongs to it."""
+        ...
+
+    async def save_record(self, old: RunRecord | None, new: RunRecord, events: Sequence[Event]) -> None:
+        """Insert or update a run and those of its steps that changed, with their events."""
+        ...
+
+    async def next_run_number(self) -> int:
+        """The next run's number; gaps are possible, repeats are not."""
+        ...
+
+    async def touch_heartbeat(self, attempt_name: str, now: datetime) -> None:
+        """Note that the attempt's executor was heard of."""
+        ...
+
+
+class Database(Protocol):
+    """Transactions."""
+
+    def reading(self) -> AbstractAsyncContextManager[Reading]:
+        """A consistent view."""
+        ...
+
+    def writing(self) -> AbstractAsyncContextManager[Writing]:
+        """A transaction that is committed at the end of the block, rolled back on an exception."""
+        ...
+
+
+class Artifacts(Protocol):
+    """Sealed contents by key: configurations, plans, states. A key is written once, or again with the same bytes."""
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Store; durable when it returns. StorageFullError when there is no room."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """The content, or None."""
+        ...
+
+
+class StorageFullError(Exception):
+    """No room is left for an artifact, a log or a row."""
+
+
+class Logs(Protocol):
+    """Raw bytes of a step's log, appended at offsets."""
+
+    async def append(self, step_id: str, offset: int, content: bytes) -> int:
+        """Append at an offset; the log's new length. A repeat changes nothing; LogGapError beyond the end."""
+        ...
+
+    async def read(self, step_id: str, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes from an offset; empty at or beyond the end."""
+        ...
+
+    async def size(self, step_id: str) -> int:
+        """The log's length in bytes."""
+        ...
+
+
+class LogGapError(Exception):
+    """An append starts beyond the log's end; `expected` is where to go on."""
+
+    def __init__(self, expected: int) -> None:
+        super().__init__(f"the log ends at {expected}")
+        self.expected = expected
+
+
+class Bells(Protocol):
+    """Wake-ups between services: only hints, never the truth."""
+
+    def ring(self, topic: str) -> None:
+        """Wake whoever waits for the topic."""
+        ...
+
+    def listen(self, topic: str) -> "Bell":
+        """Start listening; what rings from now on is not missed."""
+        ...
+
+
+class Bell(Protocol):
+    """One listener."""
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether it rang within so many seconds (or since the last wait)."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+class Codes(Protocol):
+    """Secret codes and their hashes."""
+
+    def claim_code(self, attempt_name: str) -> str:
+        """The one-time claim code of an attempt: derived, so that the same order can be made again after a crash."""
+        ...
+
+    def attempt_token(self, attempt_name: str, nonce: str) -> str:
+        """The token of an attempt: the same for the same nonce, so that a lost answer can be repeated."""
+        ...
+
+    def new_user_token(self) -> str:
+        """A bearer token of the public API."""
+        ...
+
+    def hashed(self, code: str) -> str:
+        """SHA-256 in hex: all that is ever stored of a code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Settings that rules need (api/settings.py reads them)."""
+
+    internal_secret: str
+    api_url: str  # where executors reach the API
+    kubernetes_enabled: bool = False
+    process_allowed: bool = True
+    max_configuration_bytes: int = 100 * 1024**2
+    max_state_bytes: int = 512 * 1024**2
+    max_variable_bytes: int = 4 * 1024**2
+    step_timeout_seconds: int = 0
+    cancel_grace_seconds: int = 900  # from a cancel until the carrier is told to end the executor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Everything a service may need."""
+
+    database: Database
+    artifacts: Artifacts
+    logs: Logs
+    bells: Bells
+    codes: Codes
+    clock: Callable[[], datetime]
+    launchers: Mapping[str, Launcher]
+    rules: Rules
+
+
+#: Topics of the bells.
+WORK_TOPIC = "work"
+
+
+def workspace_topic(workspace_id: str) -> str:
+    """Rings when the scheduler should look at a workspace."""
+    return f"workspace:{workspace_id}"
+
+
+def run_topic(run_id: str) -> str:
+    """Rings when a run or one of its steps moved."""
+    return f"run:{run_id}"
+
+
+def decision_topic(step_id: str) -> str:
+    """Rings when a step's run moved or was decided on: what heartbeats wait for."""
+    return f"decision:{step_id}"
+
+
+def step_topic(step_id: str) -> str:
+    """Rings when a step's log grew or it moved."""
+    return f"step:{step_id}"

@@ -1,0 +1,133 @@
+"""Reading runs, their logs and a workspace's states. Called by the public routes."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from api.domain import workspace_queue
+from api.domain.entities import Run, RunRecord, StateVersion, Step, Workspace
+from api.domain.permissions import Principal
+from api.services.access import visible_organization, visible_record, visible_step, visible_workspace
+from api.services.errors import NotFoundError
+from api.services.ports import Listing, Page, Ports, Reading, step_topic
+from api.services.receive_state import state_key
+from common.statuses import FINAL_STEP_STATUSES, RunStatus, StepStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A piece of a log: where the next one starts, and whether nothing will follow."""
+
+    content: bytes
+    next_offset: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """A place in a step's log: `run` is its number or id, `offset` counts bytes."""
+
+    organization_id: str
+    run: str
+    step_id: str
+    offset: int = 0
+
+
+async def get_run(ports: Ports, principal: Principal, organization_id: str, reference: str) -> tuple[RunRecord, str]:
+    """A run by number or id, and what it waits for (a sentence, or empty)."""
+    async with ports.database.reading() as tx:
+        record = await visible_record(tx, principal, organization_id, reference)
+        return record, await _waiting_for(tx, record)
+
+
+async def list_runs(
+    ports: Ports, principal: Principal, organization_id: str, page: Page, workspace_id: str | None = None
+) -> Listing[Run]:
+    """The organization's runs, or one workspace's, newest first."""
+    equal = {"workspace_id": workspace_id} if workspace_id else {}
+    async with ports.database.reading() as tx:
+        await visible_organization(tx, principal, organization_id)
+        return await tx.listing(Run, page, {"organization_id": organization_id, **equal}, newest_first=True)
+
+
+async def read_log(
+    ports: Ports, principal: Principal, place: LogPlace, *, limit: int, wait_seconds: float = 0
+) -> LogPart:
+    """Bytes of a step's log from an offset; holds the answer for so long while there are none."""
+    bell = ports.bells.listen(step_topic(place.step_id))  # first listen, then read: nothing falls in between
+    try:
+        until = time.monotonic() + wait_seconds
+        while True:
+            async with ports.database.reading() as tx:
+                _, step = await visible_step(tx, principal, place.organization_id, place.run, place.step_id)
+            part = await _part(ports, step, place.offset, limit)
+            left = until - time.monotonic()
+            if part.content or part.ended or left <= 0:
+                return part
+            await bell.wait(left)
+    finally:
+        bell.close()
+
+
+async def follow_log(ports: Ports, principal: Principal, place: LogPlace, *, limit: int) -> AsyncIterator[LogPart]:
+    """The log from an offset to its end, piece by piece as it grows; an empty piece after 15 quiet seconds."""
+    while True:
+        part = await read_log(ports, principal, place, limit=limit, wait_seconds=15)
+        yield part
+        place = replace(place, offset=part.next_offset)
+        if part.ended:
+            return
+
+
+async def _part(ports: Ports, step: Step, offset: int, limit: int) -> LogPart:
+    content = await ports.logs.read(step.id, offset, limit)
+    next_offset = offset + len(content)
+    # the status was read before the bytes: when it is final, nothing was appended after this read
+    ended = step.status in FINAL_STEP_STATUSES and next_offset >= await ports.logs.size(step.id)
+    return LogPart(content, next_offset, ended)
+
+
+async def _waiting_for(tx: Reading, record: RunRecord) -> str:
+    """What the run waits for: its turn, or what its carrier waits for."""
+    run = record.run
+    if run.status is not RunStatus.PENDING:
+        return next((step.message for step in record.steps if step.status is StepStatus.LAUNCHING), "")
+    workspace = await tx.get(Workspace, run.workspace_id)
+    unfinished = await tx.unfinished_runs(run.workspace_id)
+    earlier = [other for other in unfinished if other.number < run.number]
+    return workspace_queue.waiting_for(workspace, run, earlier) if workspace else ""
+
+
+async def get_state(
+    ports: Ports, principal: Principal, organization_id: str, workspace_id: str, state_version_id: str = ""
+) -> tuple[StateVersion, bytes]:
+    """A workspace's state (the newest, or that version) with its content, or NotFoundError."""
+    version = await get_state_version(ports, principal, organization_id, workspace_id, state_version_id)
+    content = await ports.artifacts.get(state_key(workspace_id, version.id))
+    if content is None:
+        raise NotFoundError(f"the content of state version {version.id}")
+    return version, content
+
+
+async def get_state_version(
+    ports: Ports, principal: Principal, organization_id: str, workspace_id: str, state_version_id: str = ""
+) -> StateVersion:
+    """A state version of a workspace (the newest, or that one), or NotFoundError."""
+    async with ports.database.reading() as tx:
+        workspace = await visible_workspace(tx, principal, organization_id, workspace_id)
+        if state_version_id:
+            version = await tx.get(StateVersion, state_version_id)
+        else:
+            version = await tx.current_state(workspace.id)
+    if version is None or version.workspace_id != workspace.id:
+        raise NotFoundError(f"state version {state_version_id}" if state_version_id else "a state of this workspace")
+    return version
+
+
+async def list_state_versions(
+    ports: Ports, principal: Principal, organization_id: str, workspace_id: str, page: Page
+) -> Listing[StateVersion]:
+    """The workspace's state versions, newest first."""
+    async with ports.database.reading() as tx:
+        workspace = await visible_workspace(tx, principal, organization_id, workspace_id)
+        return await tx.listing(StateVersion, page, {"workspace_id": workspace.id}, newest_first=True)

@@ -1,0 +1,117 @@
+"""What the carriers say about attempts becomes the truth about steps.
+
+Implements the launchers' CarrierObserver. An attempt counts as vanished only because its carrier says so,
+never because a heartbeat is missing; api/domain/retry.py decides what becomes of the step.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from api.domain import retry, run_transitions
+from api.domain.entities import Attempt, AttemptState, RunRecord, Step
+from api.domain.retry import Verdict
+from api.services import transitions
+from api.services.ports import Ports, Writing
+from common.failure_reasons import FailureReason
+from common.launcher_port import CarrierObservation, CarrierPhase
+from common.statuses import StepStatus
+
+_GONE = frozenset({CarrierPhase.ENDED, CarrierPhase.ABSENT})
+_CLAIMED = frozenset({AttemptState.CLAIMED, AttemptState.LOST})
+_UNDER_WAY = frozenset({StepStatus.LAUNCHING, StepStatus.RUNNING})
+#: The tail of what an executor printed is kept with the step up to this length.
+_TAIL_CHARACTERS = 1500
+
+
+async def settle(ports: Ports, observation: CarrierObservation) -> None:
+    """Take an observation into account; late, repeated and foreign ones change nothing."""
+    now = ports.clock()
+    async with ports.database.writing() as tx:
+        attempt = await tx.get(Attempt, observation.name)
+        record = await tx.record(attempt.run_id) if attempt else None
+        if attempt is None or record is None:
+            return
+        moved = await _moved(tx, attempt, record, observation, now)
+        if moved == record:
+            return
+        await transitions.save(tx, record, moved, now)
+    transitions.tell(ports, moved)
+
+
+async def _moved(
+    tx: Writing, attempt: Attempt, record: RunRecord, observation: CarrierObservation, now: datetime
+) -> RunRecord:
+    step = record.step(attempt.step_id)
+    current = step.attempt == attempt.number and step.status in _UNDER_WAY
+    if observation.phase not in _GONE:
+        if observation.phase is CarrierPhase.PENDING and current and observation.message:
+            return run_transitions.waits(record, step.id, observation.message, now)
+        return record
+    if attempt.state is AttemptState.SETTLED or not current:
+        return record
+    if attempt.state is AttemptState.LAUNCHING and observation.phase is CarrierPhase.ABSENT:
+        return record  # not launched yet: the intent will be carried out
+    return await _lost(tx, attempt, record, observation, now)
+
+
+async def _lost(
+    tx: Writing, attempt: Attempt, record: RunRecord, observation: CarrierObservation, now: datetime
+) -> RunRecord:
+    step = record.step(attempt.step_id)
+    claimed = attempt.state in _CLAIMED
+    verdict = retry.verdict(
+        kind=step.kind,
+        claimed=claimed,
+        cancel=attempt.cancel,
+        reason=observation.reason,
+        attempt=attempt.number,
+    )
+    state = AttemptState.LOST if verdict is Verdict.OUTCOME_UNKNOWN else AttemptState.FENCED
+    await tx.save(replace(attempt, state=state, settled_at=now))
+    reason = observation.reason or FailureReason.EXECUTOR_LOST
+    return run_transitions.lost(
+        record, step.id, verdict, reason, _sentence(step, verdict, observation, claimed=claimed), now
+    )
+
+
+def _sentence(step: Step, verdict: Verdict, observation: CarrierObservation, *, claimed: bool) -> str:
+    """What people read about the loss: what was seen, then what follows from it."""
+    seen = observation.message or _bare(observation)
+    when = "while it worked" if claimed else "before it began"
+    text = f"the executor of {step.name.lower()!r} was gone {when}: {seen}"
+    if verdict is Verdict.AGAIN:
+        text += "; it is started again"
+    if verdict is Verdict.OUTCOME_UNKNOWN:
+        text += "; the last state it delivered is kept, and what it did after that is not known"
+    if verdict is Verdict.FORCE_CANCELED and claimed:
+        text += "; the last state it delivered is kept"
+    tail = observation.log_tail.strip()[-_TAIL_CHARACTERS:]
+    return f"{text}\n{tail}" if tail and verdict is not Verdict.AGAIN else text
+
+
+def _bare(observation: CarrierObservation) -> str:
+    if observation.exit_code is None:
+        return "it ended without a report"
+    if observation.exit_code < 0:
+        return f"it was ended by signal {-observation.exit_code}"
+    return f"it ended with exit code {observation.exit_code} and without a report"
+
+
+class LostSteps:
+    """The CarrierObserver that launchers are given."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    async def observed(self, observation: CarrierObservation) -> None:
+        """Settle, and again until the database takes it: nobody will tell us a second time."""
+        delay = 0.1
+        while True:
+            try:
+                await settle(self._ports, observation)
+            except Exception:  # noqa: BLE001 - an observation must outlive any trouble of the database
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 10)
+            else:
+                return

@@ -1,0 +1,114 @@
+"""The scheduler's decision for one workspace: which runs begin, which queued steps are launched.
+
+Called by the scheduler loop (api/scheduler.py) whenever a workspace's bell rang. It saves the intent and
+answers with the orders; launch_attempt carries them out.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from api.domain import launch_mode, run_transitions, workspace_queue
+from api.domain.entities import Attempt, Organization, RunRecord, Step, Variable, VariableCategory, Workspace
+from api.services import transitions
+from api.services.ports import Ports, Reading, Writing
+from common import ids
+from common.job_data import JobData
+from common.launcher_port import LaunchOrder
+from common.statuses import IllegalTransitionError, RunStatus
+
+
+async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder, ...]:
+    """Begin what may begin in the workspace and save the intent to launch; the orders to carry out now."""
+    now = ports.clock()
+    async with ports.database.writing() as tx:
+        workspace = await tx.get(Workspace, workspace_id)
+        if workspace is None:
+            return ()
+        ready = await _ready(tx, workspace)
+        launched = [await _intend(ports, tx, workspace, record, now) for record in ready]
+        orders = [await order_for(ports, tx, record, attempt) for record, _, attempt in launched]
+    for record, _, _ in launched:
+        transitions.tell(ports, record)
+    return tuple(orders)
+
+
+async def order_for(ports: Ports, tx: Reading, record: RunRecord, attempt: Attempt) -> LaunchOrder:
+    """The order of an attempt: the same one each time it is made, also after a crash between intent and launch."""
+    run = record.run
+    organization = await tx.get(Organization, run.organization_id)
+    workspace = await tx.get(Workspace, run.workspace_id)
+    job_data = JobData(
+        kind=record.step(attempt.step_id).kind,
+        organization_id=run.organization_id,
+        workspace_id=run.workspace_id,
+        run_id=run.id,
+        run_number=run.number,
+        step_id=attempt.step_id,
+        attempt=attempt.number,
+        claim=ports.codes.claim_code(attempt.name),
+        api_url=ports.rules.api_url,
+        engine=run.engine,
+        engine_version=run.engine_version,
+        folder=run.folder,
+        refresh=run.refresh,
+        refresh_only=run.refresh_only,
+    )
+    return LaunchOrder(
+        name=attempt.name,
+        job_data=job_data,
+        organization_name=organization.name if organization else "",
+        workspace_name=workspace.name if workspace else "",
+        timeout_seconds=ports.rules.step_timeout_seconds,
+        shape=await shape_of(tx, run.workspace_id),
+    )
+
+
+async def shape_of(tx: Reading, workspace_id: str) -> dict[str, str]:
+    """The workspace's ENV variables that shape its carrier."""
+    variables = await tx.all(Variable, workspace_id=workspace_id, category=VariableCategory.ENV)
+    return {variable.key: variable.value for variable in variables if launch_mode.shapes_carrier(variable.key)}
+
+
+async def _ready(tx: Reading, workspace: Workspace) -> list[RunRecord]:
+    """Runs that begin now, and runs under way with a queued step; the latter first."""
+    unfinished = await tx.unfinished_runs(workspace.id)
+    under_way = [run for run in unfinished if run.status is not RunStatus.PENDING]
+    begins = workspace_queue.startable(workspace, unfinished)
+    records = [await tx.record(run.id) for run in (*under_way, *begins)]
+    return [
+        record
+        for record in records
+        if record and (record.run.status is RunStatus.PENDING or run_transitions.queued_step(record))
+    ]
+
+
+async def _intend(
+    ports: Ports, tx: Writing, workspace: Workspace, record: RunRecord, now: datetime
+) -> tuple[RunRecord, Step, Attempt]:
+    """Save that a step is about to be launched: the run's move, the attempt, the hold on the workspace."""
+    moved = record
+    if record.run.status is RunStatus.PENDING:
+        moved = run_transitions.begin(record, now)
+        if not record.run.plan_only:
+            await tx.save(replace(workspace, taken_by=record.run.id, updated_at=now))
+    queued = run_transitions.queued_step(moved)
+    if queued is None:
+        raise IllegalTransitionError(f"run {record.run.number} has no step to launch")
+    moved = run_transitions.launching(moved, queued.id, now)
+    step = moved.step(queued.id)
+    name = ids.attempt_name(step.id, step.attempt)
+    attempt = Attempt(
+        name=name,
+        step_id=step.id,
+        run_id=moved.run.id,
+        workspace_id=workspace.id,
+        number=step.attempt,
+        launcher=launch_mode.launcher_kind(
+            await shape_of(tx, workspace.id), kubernetes_enabled=ports.rules.kubernetes_enabled
+        ),
+        claim_hash=ports.codes.hashed(ports.codes.claim_code(name)),
+        created_at=now,
+    )
+    await tx.add(attempt)
+    await transitions.save(tx, record, moved, now)
+    return moved, step, attempt

@@ -1,0 +1,102 @@
+"""What an executor reads and leaves besides its state: the configuration, artifacts, the log, its heartbeat.
+
+Called by the executor routes.
+"""
+
+import hashlib
+import time
+
+from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, RunRecord, Step
+from api.services.attempt_access import OPEN, attempt_of
+from api.services.configurations import configuration_key
+from api.services.errors import NotFoundError, RefusedError
+from api.services.ports import LogGapError, Ports, decision_topic, run_topic, step_topic
+from common import ids
+from common.executor_api import ARTIFACT_NAMES, HeartbeatAnswer, Refusal
+from common.statuses import StepStatus
+
+
+async def configuration_for_step(ports: Ports, step_id: str, token: str) -> bytes:
+    """The run's configuration as tar.gz."""
+    async with ports.database.reading() as tx:
+        _, record = await attempt_of(ports, tx, step_id, token)
+        configuration = await tx.get(ConfigurationVersion, record.run.configuration_id)
+    content = await ports.artifacts.get(configuration_key(configuration)) if configuration else None
+    if content is None:
+        raise NotFoundError("the run's configuration")
+    return content
+
+
+async def append_log(ports: Ports, step_id: str, token: str, offset: int, content: bytes) -> int:
+    """Append to the step's log; its new length. GAP with the offset expected when bytes are missing in between.
+
+    A log may still grow right after its step was settled: the end of it must not be lost to a race.
+    """
+    async with ports.database.reading() as tx:
+        await attempt_of(ports, tx, step_id, token, (*OPEN, AttemptState.SETTLED))
+    try:
+        length = await ports.logs.append(step_id, offset, content)
+    except LogGapError as gap:
+        raise RefusedError(Refusal.GAP, str(gap), expected=gap.expected) from gap
+    ports.bells.ring(step_topic(step_id))
+    return length
+
+
+async def heartbeat(ports: Ports, step_id: str, token: str, wait_seconds: float) -> HeartbeatAnswer:
+    """Whether to cancel; holds the answer for so long while there is nothing to say."""
+    bell = ports.bells.listen(decision_topic(step_id))
+    try:
+        attempt = await _beat(ports, step_id, token)
+        until = time.monotonic() + wait_seconds
+        while attempt.cancel is None and (left := until - time.monotonic()) > 0:
+            if await bell.wait(left):
+                async with ports.database.reading() as tx:
+                    attempt, _ = await attempt_of(ports, tx, step_id, token)
+        return HeartbeatAnswer(cancel=attempt.cancel)
+    finally:
+        bell.close()
+
+
+async def put_artifact(ports: Ports, step_id: str, token: str, name: str, content: bytes, sha256: str) -> None:
+    """Keep an artifact of the step. Raises RefusedError when the name is unknown or the checksum does not fit."""
+    async with ports.database.reading() as tx:
+        attempt, record = await attempt_of(ports, tx, step_id, token)
+    if name not in ARTIFACT_NAMES:
+        raise RefusedError(Refusal.BAD_REQUEST, f"artifact: is {name!r}; allowed: {', '.join(sorted(ARTIFACT_NAMES))}")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RefusedError(Refusal.BAD_REQUEST, f"artifact {name}: its SHA-256 is not what was announced")
+    await ports.artifacts.put(artifact_key(record.run.id, attempt.name, name), content)
+    ports.bells.ring(run_topic(record.run.id))
+
+
+async def get_artifact(ports: Ports, step_id: str, token: str, name: str) -> bytes:
+    """An artifact that this step or an earlier finished one of the run has left."""
+    async with ports.database.reading() as tx:
+        attempt, record = await attempt_of(ports, tx, step_id, token)
+    content = await find_artifact(ports, record, name, before=record.step(attempt.step_id))
+    if content is None:
+        raise NotFoundError(f"artifact {name}")
+    return content
+
+
+async def find_artifact(ports: Ports, record: RunRecord, name: str, before: Step | None = None) -> bytes | None:
+    """The newest artifact of that name among the run's finished steps (and `before` itself), or None."""
+    for step in reversed(record.steps):
+        if step.id != (before.id if before else "") and step.status is not StepStatus.FINISHED:
+            continue
+        key = artifact_key(record.run.id, ids.attempt_name(step.id, step.attempt), name)
+        if name in ARTIFACT_NAMES and (content := await ports.artifacts.get(key)) is not None:
+            return content
+    return None
+
+
+def artifact_key(run_id: str, attempt_name: str, name: str) -> str:
+    """Where an artifact of an attempt lies."""
+    return f"runs/{run_id}/{attempt_name}/{name}"
+
+
+async def _beat(ports: Ports, step_id: str, token: str) -> Attempt:
+    async with ports.database.writing() as tx:
+        attempt, _ = await attempt_of(ports, tx, step_id, token)
+        await tx.touch_heartbeat(attempt.name, ports.clock())
+    return attempt
