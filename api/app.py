@@ -1,0 +1,140 @@
+"""The composition root: builds everything in the order of the flow. The only module that knows both the API and k8s.
+
+One step's way: routes -> services -> database -> scheduler -> launcher -> executor -> routes/executor -> services.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from starlette.applications import Starlette
+
+from api.bells import LocalBells
+from api.launchers.local_process import LocalProcessLauncher
+from api.persistence import sealing
+from api.persistence.artifacts import SealedArtifacts
+from api.persistence.codes import DerivedCodes
+from api.persistence.database import SqliteDatabase
+from api.persistence.logs import FileLogs
+from api.persistence.sealing import Sealer
+from api.routes import executor, public
+from api.scheduler import Scheduler
+from api.services import tokens
+from api.services.ports import Ports, Rules
+from api.settings import Settings
+from common.launcher_port import Launcher
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A composed server: the ASGI application, and what must run beside it."""
+
+    app: Starlette
+    ports: Ports
+    running: Callable[[], AbstractAsyncContextManager[str | None]]
+
+
+def build(settings: Settings, api_url: str) -> Server:
+    """Compose the server. `api_url` is where executors reach it.
+
+    `running` prepares the database, adopts what an earlier process left and schedules until its block ends; it
+    yields the first admin token when one was made.
+    """
+    data = settings.data_dir
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    master_key = _master_key(settings)
+    sealer = Sealer(master_key)
+    database = SqliteDatabase(data / "podform.db", sealer)
+    internal_secret = _internal_secret(settings)
+    ports = Ports(
+        database=database,
+        artifacts=SealedArtifacts(data / "artifacts", sealer),
+        logs=FileLogs(data / "logs"),
+        bells=LocalBells(),
+        codes=DerivedCodes(master_key),
+        clock=lambda: datetime.now(UTC),
+        launchers=_launchers(settings, internal_secret),
+        rules=_rules(settings, internal_secret, api_url),
+    )
+    scheduler = Scheduler(ports)
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[str | None]:
+        await database.prepare()
+        admin_token = settings.admin_token.get_secret_value() if settings.admin_token else None
+        fresh = await tokens.ensure_admin_token(ports, admin_token)
+        await scheduler.start()
+        try:
+            yield fresh
+        finally:
+            await scheduler.close()
+            await database.close()
+
+    app = Starlette(
+        routes=[*public.routes(ports), *executor.routes(ports)],
+        middleware=public.middleware(ports),
+        exception_handlers=public.exception_handlers(),
+    )
+    return Server(app, ports, running)
+
+
+def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launcher]:
+    launchers: dict[str, Launcher] = {}
+    if not settings.kubernetes_enabled:
+        if os.geteuid() == 0:
+            _log.warning(
+                "running_as_root",
+                message="process mode as root: code in a configuration can read everything of this server. "
+                "Run Podform as a user of its own, or use Kubernetes mode",
+            )
+        launchers["process"] = LocalProcessLauncher(
+            work_root=settings.root_working_directory or settings.data_dir / "work",
+            internal_secret=internal_secret,
+            engine_cache=settings.engine_cache,
+            delivery_seconds=settings.delivery_seconds,
+        )
+    if settings.job_namespace:
+        launchers["kubernetes"] = _kubernetes(settings)
+    return launchers
+
+
+def _kubernetes(settings: Settings) -> Launcher:
+    # imported here: the Kubernetes library costs 300 ms and 40 MB, which process mode need not pay
+    raise NotImplementedError
+
+
+def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
+    return Rules(
+        internal_secret=internal_secret,
+        api_url=settings.api_url or api_url,
+        kubernetes_enabled=settings.kubernetes_enabled,
+        max_configuration_bytes=settings.max_configuration_bytes,
+        max_state_bytes=settings.max_state_bytes,
+        max_variable_bytes=settings.max_variable_bytes,
+        step_timeout_seconds=settings.step_timeout_seconds,
+        cancel_grace_seconds=settings.cancel_grace_seconds,
+    )
+
+
+def _master_key(settings: Settings) -> bytes:
+    if settings.master_key is not None:
+        return sealing.parse_master_key(settings.master_key.get_secret_value())
+    path = settings.master_key_file or settings.data_dir / "master.key"
+    return sealing.parse_master_key(_secret(path, make=settings.master_key_file is None))
+
+
+def _internal_secret(settings: Settings) -> str:
+    if settings.internal_secret is not None:
+        return settings.internal_secret.get_secret_value()
+    path = settings.internal_secret_file or settings.data_dir / "internal.secret"
+    return _secret(path, make=settings.internal_secret_file is None)
+
+
+def _secret(path: Path, *, make: bool) -> str:
+    return sealing.read_or_make_secret(path) if make else path.read_text().strip()

@@ -1,0 +1,54 @@
+"""Wake-ups inside one process. Implements the services' Bells port.
+
+Only hints: whoever waits looks at the database when woken, and from time to time without being woken.
+"""
+
+import asyncio
+
+
+class LocalBells:
+    """Topics and who listens to them."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, set[LocalBell]] = {}
+
+    def ring(self, topic: str) -> None:
+        """Wake all listeners of a topic."""
+        for bell in tuple(self._listeners.get(topic, ())):
+            bell.event.set()
+
+    def listen(self, topic: str) -> "LocalBell":
+        """A listener; close it when done."""
+        bell = LocalBell(self, topic)
+        self._listeners.setdefault(topic, set()).add(bell)
+        return bell
+
+    def forget(self, bell: "LocalBell") -> None:
+        """Take a listener off its topic."""
+        listeners = self._listeners.get(bell.topic)
+        if listeners is not None:
+            listeners.discard(bell)
+            if not listeners:
+                del self._listeners[bell.topic]
+
+
+class LocalBell:
+    """One listener."""
+
+    def __init__(self, bells: LocalBells, topic: str) -> None:
+        self.topic = topic
+        self.event = asyncio.Event()
+        self._bells = bells
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether it rang within so many seconds, or since the last wait."""
+        try:
+            await asyncio.wait_for(self.event.wait(), seconds)
+        except TimeoutError:
+            return False
+        self.event.clear()
+        return True
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._bells.forget(self)

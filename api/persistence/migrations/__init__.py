@@ -1,0 +1,1 @@
+"""Schema migrations: one file per revision in versions/, applied at start by upgrade.py."""

@@ -1,0 +1,189 @@
+"""The queries behind the services' Reading and Writing ports, in SQLAlchemy Core.
+
+Entities and rows have the same names, so most of it is generic; what is special has its own method.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.domain import entities
+from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Event, Run, RunRecord, Step, Template
+from api.persistence import tables
+from api.services.ports import AlreadyExistsError, Listing, Page
+from common.statuses import FINAL_RUN_STATUSES, RunStatus, StepStatus
+
+Entity = TypeVar("Entity")
+
+TABLES: Mapping[type, Table] = {
+    entities.Organization: tables.organizations,
+    entities.Workspace: tables.workspaces,
+    entities.Variable: tables.variables,
+    entities.ConfigurationVersion: tables.configuration_versions,
+    entities.Template: tables.templates,
+    entities.Run: tables.runs,
+    entities.Step: tables.steps,
+    entities.Attempt: tables.attempts,
+    entities.StateVersion: tables.state_versions,
+    entities.Token: tables.tokens,
+    entities.Event: tables.events,
+}
+
+_UNDER_WAY = (StepStatus.LAUNCHING, StepStatus.RUNNING)
+
+
+class ReadQueries:
+    """Reading, on one connection with a transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, kind: type[Entity], key: str) -> Entity | None:
+        table = TABLES[kind]
+        return await self._first(kind, select(table).where(_key(table) == key))
+
+    async def find(self, kind: type[Entity], **equal: Any) -> Entity | None:
+        return await self._first(kind, _where(kind, equal).limit(1))
+
+    async def listing(
+        self, kind: type[Entity], page: Page, where: Mapping[str, Any], *, newest_first: bool = False
+    ) -> Listing[Entity]:
+        table = TABLES[kind]
+        matching = _where(kind, where)
+        total = await self._connection.scalar(matching.with_only_columns(func.count()))
+        order = _key(table).desc() if newest_first else _key(table)
+        rows = matching.order_by(order).offset((page.number - 1) * page.size).limit(page.size)
+        return Listing(await self._all(kind, rows), total or 0)
+
+    async def all(self, kind: type[Entity], **equal: Any) -> tuple[Entity, ...]:
+        return await self._all(kind, _where(kind, equal).order_by(_key(TABLES[kind])))
+
+    async def record(self, run_id: str) -> RunRecord | None:
+        run = await self.get(Run, run_id)
+        if run is None:
+            return None
+        rows = select(tables.steps).where(tables.steps.c.run_id == run_id).order_by(tables.steps.c.number)
+        return RunRecord(run=run, steps=await self._all(Step, rows))
+
+    async def unfinished_runs(self, workspace_id: str) -> tuple[Run, ...]:
+        rows = select(tables.runs).where(tables.runs.c.workspace_id == workspace_id, _unfinished())
+        return await self._all(Run, rows.order_by(tables.runs.c.number))
+
+    async def workspaces_with_work(self) -> tuple[str, ...]:
+        queued = select(tables.steps.c.run_id).where(tables.steps.c.status == StepStatus.QUEUED)
+        waiting = or_(tables.runs.c.status == RunStatus.PENDING, tables.runs.c.id.in_(queued))
+        rows = select(tables.runs.c.workspace_id).where(_unfinished(), waiting).distinct()
+        return tuple((await self._connection.scalars(rows)).all())
+
+    async def attempts_under_way(self) -> tuple[Attempt, ...]:
+        joined = and_(
+            tables.steps.c.id == tables.attempts.c.step_id, tables.steps.c.attempt == tables.attempts.c.number
+        )
+        rows = (
+            select(tables.attempts)
+            .join(tables.steps, joined)
+            .where(tables.steps.c.status.in_(_UNDER_WAY), tables.attempts.c.state != AttemptState.SETTLED)
+        )
+        return await self._all(Attempt, rows)
+
+    async def newest_configuration(self, workspace_id: str) -> ConfigurationVersion | None:
+        table = tables.configuration_versions
+        rows = select(table).where(table.c.workspace_id == workspace_id, table.c.status == "uploaded")
+        return await self._first(ConfigurationVersion, rows.order_by(table.c.id.desc()).limit(1))
+
+    async def current_state(self, workspace_id: str) -> entities.StateVersion | None:
+        table = tables.state_versions
+        rows = select(table).where(table.c.workspace_id == workspace_id).order_by(table.c.serial.desc()).limit(1)
+        return await self._first(entities.StateVersion, rows)
+
+    async def template_named(self, organization_id: str, reference: str) -> Template | None:
+        table = tables.templates
+        named = or_(table.c.id == reference, table.c.name == reference)
+        return await self._first(Template, select(table).where(table.c.organization_id == organization_id, named))
+
+    async def counts(self) -> Mapping[str, int]:
+        rows = select(tables.runs.c.status, func.count()).group_by(tables.runs.c.status)
+        return {status.value: number for status, number in (await self._connection.execute(rows)).all()}
+
+    async def _first(self, kind: type[Entity], rows: Select[Any]) -> Entity | None:
+        row = (await self._connection.execute(rows)).first()
+        return None if row is None else kind(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+
+    async def _all(self, kind: type[Entity], rows: Select[Any]) -> tuple[Entity, ...]:
+        result = await self._connection.execute(rows)
+        return tuple(kind(**row) for row in result.mappings())
+
+
+class WriteQueries(ReadQueries):
+    """Writing, on one connection with a transaction that the caller's block commits."""
+
+    async def add(self, entity: Any) -> None:
+        try:
+            await self._connection.execute(insert(TABLES[type(entity)]), _row(entity))
+        except IntegrityError as error:
+            raise AlreadyExistsError(str(error.orig)) from error
+
+    async def save(self, entity: Any) -> None:
+        table = TABLES[type(entity)]
+        row = _row(entity)
+        key = _key(table)
+        changed = update(table).where(key == row.pop(key.name)).values(row)
+        try:
+            await self._connection.execute(changed)
+        except IntegrityError as error:
+            raise AlreadyExistsError(str(error.orig)) from error
+
+    async def remove(self, entity: Any) -> None:
+        table = TABLES[type(entity)]
+        key = _key(table)
+        await self._connection.execute(delete(table).where(key == getattr(entity, key.name)))
+
+    async def save_record(self, old: RunRecord | None, new: RunRecord, events: Sequence[Event]) -> None:
+        if old is None:
+            await self.add(new.run)
+            await self._connection.execute(insert(tables.steps), [_row(step) for step in new.steps])
+        else:
+            if old.run != new.run:
+                await self.save(new.run)
+            before = {step.id: step for step in old.steps}
+            for step in new.steps:
+                if before.get(step.id) != step:
+                    await self.save(step)
+        if events:
+            await self._connection.execute(insert(tables.events), [_row(event) for event in events])
+
+    async def next_run_number(self) -> int:
+        counters = tables.counters
+        raised = update(counters).where(counters.c.name == "run").values(value=counters.c.value + 1)
+        number = await self._connection.scalar(raised.returning(counters.c.value))
+        if number is None:
+            await self._connection.execute(insert(counters), {"name": "run", "value": 1})
+            return 1
+        return int(number)
+
+    async def touch_heartbeat(self, attempt_name: str, now: datetime) -> None:
+        table = tables.attempts
+        await self._connection.execute(update(table).where(table.c.name == attempt_name).values(heartbeat_at=now))
+
+
+def _key(table: Table) -> Any:
+    return next(iter(table.primary_key.columns))
+
+
+def _where(kind: type, equal: Mapping[str, Any]) -> Select[Any]:
+    table = TABLES[kind]
+    return select(table).where(*(table.c[name] == value for name, value in equal.items()))
+
+
+def _unfinished() -> Any:
+    # literal words, so that the planner may use the partial index
+    return tables.runs.c.status.not_in(sorted(FINAL_RUN_STATUSES))
+
+
+def _row(entity: Any) -> dict[str, Any]:
+    return {field.name: getattr(entity, field.name) for field in fields(entity)}

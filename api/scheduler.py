@@ -1,0 +1,143 @@
+"""The scheduler's loop: wakes when there is work and lets services decide; it decides nothing itself.
+
+Each workspace is looked at on its own and each attempt is launched in its own task, so that nothing blocked
+delays anything else. A slow timer is the safety net for wake-ups that were lost.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from api.domain.entities import Attempt, AttemptState
+from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
+from api.services.ports import WORK_TOPIC, Ports
+from common.launcher_port import CarrierUnavailableError, LaunchOrder
+
+_log = structlog.get_logger()
+
+SAFETY_NET_SECONDS = 15.0
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 30.0
+
+
+class Scheduler:
+    """One per process."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        #: asked for while it was being done: what the task read may be older than the wake-up
+        self._again: set[str] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Watch the carriers, take up what an earlier process left, and begin to schedule."""
+        observer = settle_lost_steps.LostSteps(self._ports)
+        for launcher in self._ports.launchers.values():
+            await launcher.start(observer)
+        self._loop = asyncio.create_task(self._run(), name="scheduler")
+
+    async def close(self) -> None:
+        """Stop scheduling; whatever is carried goes on."""
+        running = [task for task in (self._loop, *self._tasks.values()) if task]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        for launcher in self._ports.launchers.values():
+            await launcher.close()
+
+    async def _run(self) -> None:
+        bell = self._ports.bells.listen(WORK_TOPIC)
+        look_at_carriers = True
+        while True:
+            try:
+                await self._round(look_at_carriers=look_at_carriers)
+            except Exception:  # noqa: BLE001 - the loop must outlive any trouble of the database
+                _log.exception("scheduler_round_failed")
+                await asyncio.sleep(1)
+            look_at_carriers = not await bell.wait(SAFETY_NET_SECONDS)
+
+    async def _round(self, *, look_at_carriers: bool) -> None:
+        async with self._ports.database.reading() as tx:
+            workspaces = await tx.workspaces_with_work()
+        for workspace_id in workspaces:
+            self._once(f"workspace {workspace_id}", self._schedule(workspace_id))
+        for attempt, force in await stop_attempts.attempts_to_stop(self._ports):
+            self._once(f"stop {attempt.name} {force}", self._stop(attempt, force=force))
+        if look_at_carriers:
+            await self._look()
+
+    async def _schedule(self, workspace_id: str) -> None:
+        for order in await start_next_step.start_next_step(self._ports, workspace_id):
+            self._once(f"launch {order.name}", self._launch(order))
+
+    async def _launch(self, order: LaunchOrder) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        while True:
+            try:
+                await launch_attempt.launch_attempt(self._ports, order)
+            except CarrierUnavailableError as error:
+                _log.warning("carrier_unavailable", attempt=order.name, message=str(error))
+                await asyncio.sleep(error.retry_after_seconds or delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            else:
+                return
+
+    async def _stop(self, attempt: Attempt, *, force: bool) -> None:
+        try:
+            await stop_attempts.stop_attempt(self._ports, attempt, force=force)
+        except CarrierUnavailableError as error:
+            _log.warning("carrier_unavailable", attempt=attempt.name, message=str(error))
+        # it stays on the list until its end was seen: do not ask again at every wake-up
+        await asyncio.sleep(_FIRST_DELAY_SECONDS)
+
+    async def _look(self) -> None:
+        """What became of the attempts under way: after a start, and whenever wake-ups were lost."""
+        async with self._ports.database.reading() as tx:
+            under_way = await tx.attempts_under_way()
+        for attempt in under_way:
+            if attempt.state is AttemptState.LAUNCHING:
+                await self._relaunch(attempt)
+        for kind, launcher in self._ports.launchers.items():
+            names = [attempt.name for attempt in under_way if attempt.launcher == kind]
+            if not names:
+                continue
+            try:
+                seen = await launcher.look(names)
+            except CarrierUnavailableError as error:
+                _log.warning("carrier_unavailable", launcher=kind, message=str(error))
+                continue
+            for observation in seen.values():
+                await settle_lost_steps.settle(self._ports, observation)
+
+    async def _relaunch(self, attempt: Attempt) -> None:
+        async with self._ports.database.reading() as tx:
+            record = await tx.record(attempt.run_id)
+            if record is None:
+                return
+            order = await start_next_step.order_for(self._ports, tx, record, attempt)
+        self._once(f"launch {order.name}", self._launch(order))
+
+    def _once(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do it in a task of its own unless the same is being done."""
+        if name in self._tasks:
+            work.close()
+            self._again.add(name)
+            return
+        task = asyncio.create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(lambda done: self._done(name, done))
+
+    def _done(self, name: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(name, None)
+        if task.cancelled():
+            return
+        if error := task.exception():
+            _log.error("scheduling_failed", what=name, exc_info=error)
+            asyncio.get_running_loop().call_later(1, self._ports.bells.ring, WORK_TOPIC)
+        elif name in self._again:
+            self._ports.bells.ring(WORK_TOPIC)
+        self._again.discard(name)

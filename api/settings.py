@@ -1,0 +1,257 @@
+"""Every setting of the API: its one home. Read once at start by `python -m api`; a bad one stops the start.
+
+Names that users of Terrakube and Caster know keep those names; our own begin with PODFORM_. The environment
+wins over the settings file (appsettings.json), which wins over the defaults.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from common.errors import BadInputError
+
+
+class Settings(BaseModel):
+    """The settings of one API process; the alias of a field is the name it is set by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # where it serves
+    host: str = Field(
+        "127.0.0.1", alias="PODFORM_HOST", description="Address to listen on; loopback unless said otherwise"
+    )
+    port: int = Field(8080, alias="PODFORM_PORT", ge=0, le=65535, description="Port to listen on; 0 = any free one")
+    data_dir: Path = Field(
+        Path("podform-data"),
+        alias="PODFORM_DATA_DIR",
+        description="Directory of the embedded defaults: database, artifacts, logs, keys",
+    )
+    api_url: str = Field(
+        "", alias="AzBuilderApiUrl", description="Where executors reach the API; empty = the address it listens on"
+    )
+    log_format: Literal["json", "text"] = Field(
+        "text", alias="PODFORM_LOG_FORMAT", description="`json` for machines; `text` because a newcomer reads it first"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="PODFORM_LOG_LEVEL", description="One line per request and per step at `info`"
+    )
+
+    # secrets
+    admin_token: SecretStr | None = Field(
+        None,
+        alias="PODFORM_ADMIN_TOKEN",
+        min_length=16,
+        description="The first admin token; absent = made and printed once",
+    )
+    master_key: SecretStr | None = Field(
+        None,
+        alias="PODFORM_MASTER_KEY",
+        description="Base64 of 32 bytes that seal everything at rest; absent = a file in the data directory",
+    )
+    master_key_file: Path | None = Field(
+        None, alias="PODFORM_MASTER_KEY_FILE", description="File with the master key, for mounted secrets"
+    )
+    internal_secret: SecretStr | None = Field(
+        None,
+        alias="InternalSecret",
+        min_length=16,
+        description="Proves executors of this installation; absent = a file in the data directory",
+    )
+    internal_secret_file: Path | None = Field(
+        None, alias="InternalSecretFile", description="File with the internal secret, for mounted secrets"
+    )
+
+    # limits
+    max_configuration_bytes: int = Field(
+        100 * 1024**2,
+        alias="PODFORM_MAX_CONFIGURATION_BYTES",
+        ge=1024,
+        description="Largest upload of a configuration; configurations are text",
+    )
+    max_state_bytes: int = Field(
+        512 * 1024**2,
+        alias="PODFORM_MAX_STATE_BYTES",
+        ge=1024,
+        description="Largest state; 5,000 resources have about 3 MB",
+    )
+    max_variable_bytes: int = Field(
+        4 * 1024**2, alias="PODFORM_MAX_VARIABLE_BYTES", ge=1024, description="Largest value of a variable"
+    )
+    step_timeout_seconds: int = Field(
+        0,
+        alias="PODFORM_STEP_TIMEOUT_SECONDS",
+        ge=0,
+        description="Ends a step gracefully when it passes; 0 = none, for applies may take hours",
+    )
+    cancel_grace_seconds: int = Field(
+        900,
+        alias="PODFORM_CANCEL_GRACE_SECONDS",
+        ge=1,
+        description="From a cancel until the carrier is told to end the executor; terraform may need minutes to stop",
+    )
+    delivery_seconds: int = Field(
+        86400,
+        alias="PODFORM_DELIVERY_SECONDS",
+        ge=1,
+        description="How long executors try to deliver what they have; a day outlives most outages",
+    )
+
+    # process mode
+    root_working_directory: Path | None = Field(
+        None,
+        alias="Terraform__RootWorkingDirectory",
+        description="Where local executors work; absent = `work` in the data directory",
+    )
+    engine_cache: Path | None = Field(
+        None, alias="PODFORM_ENGINE_CACHE", description="Directory of engines besides PATH: <name>/<version>/<name>"
+    )
+
+    # Kubernetes mode
+    kubernetes_enabled: bool = Field(
+        default=False,
+        alias="Terraform__KubernetesJobs__Enabled",
+        description="Every step is a Kubernetes Job; off, for a newcomer has no cluster",
+    )
+    kubernetes_namespace: str = Field(
+        "", alias="Terraform__KubernetesJobs__Namespace", description="Namespace of the Jobs (Caster's name of it)"
+    )
+    kubernetes_context: str = Field(
+        "",
+        alias="Terraform__KubernetesJobs__Context",
+        description="Context of the kubeconfig outside a cluster; empty = the current one",
+    )
+    ephemeral_namespace: str = Field(
+        "", alias="ExecutorEphemeralNamespace", description="Namespace of the Jobs (Terrakube's name of it)"
+    )
+    ephemeral_image: str = Field(
+        "podform/executor:0.1.0",
+        alias="ExecutorEphemeralImage",
+        description="Image of the executor; by default ours of the same version",
+    )
+    ephemeral_secret: str = Field(
+        "terrakube-executor-secrets",
+        alias="ExecutorEphemeralSecret",
+        description="Secrets, a comma list: the first holds InternalSecret, further ones become terraform's environment",
+    )
+    ephemeral_volumes: bool = Field(
+        default=True,
+        alias="PODFORM_EPHEMERAL_VOLUMES",
+        description="emptyDirs and a read-only root; off = a writable root and about 300 ms less at every pod start",
+    )
+    ephemeral_deadline_seconds: int = Field(
+        86400,
+        alias="ExecutorEphemeralActiveDeadlineSeconds",
+        ge=60,
+        description="Last resort for a step that never ends",
+    )
+    ephemeral_grace_seconds: int = Field(
+        3600,
+        alias="ExecutorEphemeralTerminationGracePeriodSeconds",
+        ge=1,
+        description="terraform must be able to save its state",
+    )
+    ephemeral_ttl_seconds: int = Field(
+        600,
+        alias="ExecutorEphemeralTtlSecondsAfterFinished",
+        ge=0,
+        description="Long enough to read a failed pod, short enough to keep the cluster clean",
+    )
+
+    @field_validator("api_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/]+(/.*)?", value):
+            raise ValueError("must be an http or https URL")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_namespace(self) -> "Settings":
+        one, other = self.ephemeral_namespace, self.kubernetes_namespace
+        if one and other and one != other:
+            raise ValueError(
+                f"ExecutorEphemeralNamespace is {one!r} and Terraform__KubernetesJobs__Namespace is {other!r}; "
+                "set one of them, or both alike"
+            )
+        if self.kubernetes_enabled and not (one or other):
+            raise ValueError("Terraform__KubernetesJobs__Enabled is true; ExecutorEphemeralNamespace must be set too")
+        return self
+
+    @property
+    def job_namespace(self) -> str:
+        """Namespace of the Jobs; empty = no Kubernetes mode here."""
+        return self.ephemeral_namespace or self.kubernetes_namespace
+
+
+#: Names of the command line and of executors, which the API's environment may hold too.
+_OTHERS = frozenset(
+    {
+        "PODFORM_URL",
+        "PODFORM_TOKEN",
+        "PODFORM_ORGANIZATION",
+        "PODFORM_PYTHON",
+        "PODFORM_WORK_DIR",
+        "PODFORM_CA_FILE",
+        "PODFORM_INTERRUPT_GRACE_SECONDS",
+    }
+)
+_OURS = ("PODFORM_", "Terraform__", "ExecutorEphemeral")
+
+
+def read(environment: Mapping[str, str], overrides: Mapping[str, Any], file: Path | None) -> Settings:
+    """The settings, or BadInputError whose one line names the setting, the value's problem and what is allowed."""
+    known = {field.alias for field in Settings.model_fields.values() if field.alias}
+    values = _from_file(file) if file else {}
+    for name, value in environment.items():
+        if name in known:
+            values[name] = value
+        elif name.startswith(_OURS) and name not in _OTHERS:
+            raise BadInputError(name, "is no setting of Podform; see docs/reference/settings.md for their names")
+    values.update(overrides)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise _first_problem(error) from None  # the original would show values
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """Names and values of an appsettings.json: comments allowed, nested objects joined by `__`."""
+    try:
+        document = json.loads(_without_comments(path.read_text()))
+    except OSError as error:
+        raise BadInputError("--settings", f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInputError("--settings", f"{path} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadInputError("--settings", f"{path} must hold a JSON object")
+    return _flat(document, "")
+
+
+def _without_comments(text: str) -> str:
+    """JSON with // and /* */ comments taken out; strings are left alone."""
+    pattern = r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/'
+    return re.sub(pattern, lambda match: match[0] if match[0].startswith('"') else " ", text, flags=re.DOTALL)
+
+
+def _flat(document: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}__"))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _first_problem(error: ValidationError) -> BadInputError:
+    first = error.errors(include_input=True, include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"]) or "settings"
+    problem = first["msg"].removeprefix("Value error, ")
+    field = next((field for field in Settings.model_fields.values() if field.alias == name), None)
+    secret = field is None or "SecretStr" in str(field.annotation)
+    if first["type"] == "extra_forbidden":
+        return BadInputError(name, "is no setting of Podform; see docs/reference/settings.md for their names")
+    return BadInputError(name, problem if secret else f"is {first['input']!r}: {problem}")
