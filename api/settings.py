@@ -135,7 +135,7 @@ class Settings(BaseModel):
     ephemeral_secret: str = Field(
         "terrakube-executor-secrets",
         alias="ExecutorEphemeralSecret",
-        description="Secrets, a comma list: the first holds InternalSecret, further ones become terraform's environment",
+        description="Secrets, a comma list: the first holds InternalSecret, further ones are given to terraform",
     )
     ephemeral_volumes: bool = Field(
         default=True,
