@@ -1,0 +1,86 @@
+"""The executor's process: `env --block-signal=TERM python3 -I -m executor`.
+
+Carries out one step and exits with one of exit_codes. SIGTERM and SIGINT cancel the step gracefully.
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from executor import hardening, settings
+from executor.cancellation import Cancellation, Stop
+from executor.errors import SettingsError
+from executor.exit_codes import ExitCode
+from executor.settings import Settings
+
+_FIRST_NAMES = settings.SECRET_NAMES
+
+
+def main() -> int:
+    """Run the executor; its exit code."""
+    cancellation = Cancellation()
+    _install_signals(cancellation)
+    environ = dict(os.environ)
+    hardening.protect(_FIRST_NAMES)
+    try:
+        wanted = settings.read(environ)
+    except SettingsError as error:
+        return _end(ExitCode.BAD_SETTINGS, str(error))
+    if wanted.online:
+        return _end(
+            ExitCode.ONLINE_UNSUPPORTED,
+            "EphemeralFlagBatch: must be true; this executor carries out one step and has no online mode",
+        )
+    return _carry_out(wanted, cancellation)
+
+
+def _install_signals(cancellation: Cancellation) -> None:
+    """Handlers first, then let the signals through that came while Python started (the entry point blocks TERM)."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        cancellation.request(Stop.GRACEFUL)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
+
+
+def _carry_out(wanted: Settings, cancellation: Cancellation) -> int:
+    from common import job_data
+    from common.errors import BadInputError
+    from executor.api_client import ApiClient
+    from executor.claim import claim
+    from executor.delivery import Delivery
+    from executor.errors import RefusedError, UndeliveredError
+
+    delivery = Delivery(wanted.delivery_seconds)
+    try:
+        job = job_data.decode(wanted.job_data)
+        api = ApiClient(job.api_url, job.step_id, wanted.ca_file)
+    except (BadInputError, OSError) as error:
+        return _end(ExitCode.BAD_JOB_DATA, f"EphemeralJobData cannot be used: {error}")
+    try:
+        answer = claim(job, wanted.internal_secret, api, cancellation, delivery)
+    except RefusedError as error:
+        return _end(ExitCode.CLAIM_REFUSED, f"the claim was refused: {error}")
+    except UndeliveredError as error:
+        if cancellation.stop is not Stop.NONE:
+            return _end(ExitCode.CANCELED, "stopped before the step was claimed: nothing was touched")
+        return _end(ExitCode.NEVER_CLAIMED, f"the claim could not be delivered: {error}")
+
+    from executor.conduct import conduct  # what a refused claim never needs
+
+    return conduct(wanted, job, answer, api, delivery, cancellation)
+
+
+def _end(code: ExitCode, text: str) -> int:
+    print(f"podform executor: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread in a long-poll must not delay the end

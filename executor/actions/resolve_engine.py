@@ -1,0 +1,12 @@
+"""Finds the terraform or tofu that the workspace wants; for an apply exactly the one that planned."""
+
+from executor import engines
+from executor.step import Step
+
+
+def resolve_engine(step: Step) -> None:
+    """Choose the engine; StepFailedError when none fits."""
+    plan = step.claim.plan
+    wanted = plan.engine_version if plan is not None else step.job.engine_version
+    found = engines.find(step.job.engine, step.settings.path, step.settings.engine_cache, step.work.root)
+    step.engine = engines.choose(found, step.job.engine, wanted)
