@@ -21,6 +21,8 @@ from tests.fakes.kube.store import Store, now
 Json = dict[str, Any]
 NODE = "node-1"
 STRING_LIMIT = 131_072  # bytes of one environment string: name, '=', value and NUL
+#: `python3` is this virtual environment's, as in the image it is the one with the executor
+IMAGE_PATHS = (str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
 
 
@@ -61,6 +63,7 @@ class Kubelet:
         self.faults: set[Fault] = set()
         self.containers: dict[str, Container] = {}
         self.extra_environment: dict[str, str] = {}  # what the image would set
+        self.image_path: Path | None = None  # programs of the image, found before all others
 
     def tick(self) -> None:
         """Look at every pod once."""
@@ -159,8 +162,7 @@ class Kubelet:
 
     def _environment(self, pod: Json, spec: Json, paths: dict[str, str]) -> dict[str, str]:
         found = {
-            # `python3` is this virtual environment's, as in the image it is the one with the executor
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": ":".join([*([str(self.image_path)] if self.image_path else []), *IMAGE_PATHS]),
             "HOME": str(self.root / str(pod["metadata"]["name"]) / "home"),
             "TMPDIR": paths.get("/tmp", str(self.root)),  # noqa: S108 - the pod's /tmp
             **self.extra_environment,

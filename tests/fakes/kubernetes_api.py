@@ -92,6 +92,14 @@ class Cluster:
         """Put a Secret there (values in clear)."""
         self.store.add("secrets", {"metadata": {"name": name, "namespace": namespace}, "data": dict(data)})
 
+    def install(self, program: str, text: str) -> None:
+        """Put a program into the image: it is found before all others (a `python3` that plays the executor)."""
+        path = self._directory / "image" / program
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+        self.kubelet.image_path = path.parent
+
     def switch(self, fault: Fault, *, on: bool = True) -> None:
         """Switch a fault of the kubelet or scheduler; it holds for containers that are not started yet."""
         self._run(lambda: self.kubelet.faults.add(fault) if on else self.kubelet.faults.discard(fault))
@@ -171,7 +179,8 @@ class Cluster:
     async def changed(self, seconds: float) -> None:
         """Return at the next change of any object, or after so many seconds; for the cluster's own loop."""
         try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
         except TimeoutError:
             pass  # the caller looks again anyway
 
