@@ -10,6 +10,8 @@ import re
 FLAG_BATCH = "EphemeralFlagBatch"
 JOB_DATA = "EphemeralJobData"
 INTERNAL_SECRET = "InternalSecret"  # noqa: S105 - a variable's name, not a secret
+#: Instead of it: the path of a file that holds it, for clusters that forbid secrets in environments.
+INTERNAL_SECRET_FILE = "InternalSecretFile"  # noqa: S105 - a variable's name, not a secret
 #: Where the executor works; everything it writes is below.
 WORK_DIRECTORY = "PODFORM_WORK_DIR"
 #: A directory searched for engines besides PATH: <dir>/<terraform|tofu>/<version>/<terraform|tofu>.
@@ -31,6 +33,7 @@ RESERVED_NAMES = frozenset(
         FLAG_BATCH,
         JOB_DATA,
         INTERNAL_SECRET,
+        INTERNAL_SECRET_FILE,
         # would let one workspace steer the executor's own Python or dynamic linker
         "PATH",
         "HOME",
