@@ -6,7 +6,7 @@ One step's way: routes -> services -> database -> scheduler -> launcher -> execu
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from api.scheduler import Scheduler
 from api.services import tokens
 from api.services.ports import Ports, Rules
 from api.settings import Settings
+from common import environment
 from common.launcher_port import Launcher
 
 _log = structlog.get_logger()
@@ -97,7 +98,7 @@ def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launche
             work_root=settings.root_working_directory or settings.data_dir / "work",
             internal_secret=internal_secret,
             engine_cache=settings.engine_cache,
-            delivery_seconds=settings.delivery_seconds,
+            inherited={**os.environ, environment.DELIVERY_SECONDS: str(settings.delivery_seconds)},
         )
     if settings.job_namespace:
         launchers["kubernetes"] = _kubernetes(settings)
@@ -105,8 +106,22 @@ def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launche
 
 
 def _kubernetes(settings: Settings) -> Launcher:
-    # imported here: the Kubernetes library costs 300 ms and 40 MB, which process mode need not pay
-    raise NotImplementedError
+    # imported here: process mode need not pay for the Kubernetes library
+    from k8s.launcher import KubernetesLauncher
+    from k8s.settings import ClusterSettings, JobSettings
+
+    kubeconfig = "" if "KUBERNETES_SERVICE_HOST" in os.environ else os.environ.get("KUBECONFIG", "~/.kube/config")
+    jobs = JobSettings(
+        namespace=settings.job_namespace,
+        image=settings.ephemeral_image,
+        secrets=tuple(name.strip() for name in settings.ephemeral_secret.split(",") if name.strip()),
+        volumes=settings.ephemeral_volumes,
+        default_timeout_seconds=settings.ephemeral_deadline_seconds,
+        ttl_seconds_after_finished=settings.ephemeral_ttl_seconds,
+    )
+    if (grace := settings.ephemeral_grace_seconds) is not None:
+        jobs = replace(jobs, plan_grace_seconds=grace, apply_grace_seconds=grace)
+    return KubernetesLauncher(ClusterSettings(kubeconfig=kubeconfig, context=settings.kubernetes_context), jobs)
 
 
 def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:

@@ -148,11 +148,11 @@ class Settings(BaseModel):
         ge=60,
         description="Last resort for a step that never ends",
     )
-    ephemeral_grace_seconds: int = Field(
-        3600,
+    ephemeral_grace_seconds: int | None = Field(
+        None,
         alias="ExecutorEphemeralTerminationGracePeriodSeconds",
         ge=1,
-        description="terraform must be able to save its state",
+        description="From SIGTERM to SIGKILL; absent = 600 for a plan, 3600 for an apply, which must save its state",
     )
     ephemeral_ttl_seconds: int = Field(
         600,
