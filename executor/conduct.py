@@ -6,11 +6,12 @@ Called by the entry point with the answer to the claim; returns the exit code.
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from common.executor_api import ClaimAnswer
 from common.ids import attempt_name
 from common.job_data import JobData
-from executor import hardening, run_step
+from executor import exit_codes, hardening, run_step
 from executor.api_client import ApiClient
 from executor.cancellation import Cancellation, Stop
 from executor.delivery import Delivery
@@ -78,6 +79,18 @@ def _to_the_end(step: Step, shipper: LogShipper, heartbeat: Heartbeat) -> ExitCo
         step.delivery.abandon()
         print("podform executor: the API took the step away: stopped without a report", file=sys.stderr)
         return ExitCode.SUPERSEDED
-    if not shipper.join(heartbeat.answered_at):
+    _clear(step.work.clear)  # before the report: the next step of the run may begin right after it
+    complete = shipper.join(heartbeat.answered_at)
+    if not complete:
         print(f"podform executor: the log could not be delivered; it is in {step.work.spool}", file=sys.stderr)
-    return run_step.finish(step, ending)
+    code = run_step.finish(step, ending)
+    if complete and code in exit_codes.REPORTED:
+        _clear(step.work.clear_spool)
+    return code
+
+
+def _clear(clear: Callable[[], None]) -> None:
+    try:
+        clear()
+    except OSError as error:
+        print(f"podform executor: the work directory could not be cleared: {error}", file=sys.stderr)

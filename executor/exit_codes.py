@@ -30,6 +30,9 @@ _BY_OUTCOME = {
     Outcome.CANCELED: ExitCode.CANCELED,
 }
 
+#: The step's report was delivered.
+REPORTED = frozenset(_BY_OUTCOME.values())
+
 
 def of_outcome(outcome: Outcome) -> ExitCode:
     """The exit code of a step whose report was delivered."""

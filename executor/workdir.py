@@ -72,6 +72,15 @@ class WorkDirectory:
         for path in (self.home, self.spool):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def clear(self) -> None:
+        """Remove what a delivered step leaves: configuration, state, plan and variables may hold secrets."""
+        for path in (self.config, self.state_file.parent, self.plan_file.parent, self.variables, self.temporary):
+            remove(path)
+
+    def clear_spool(self) -> None:
+        """Remove the spool of this attempt, once everything in it was delivered."""
+        remove(self.spool)
+
     def terraform_directory(self, folder: str) -> Path:
         """The sub-folder of the configuration that terraform runs in.
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -95,6 +96,10 @@ class FakeExecutorApi:
         self.faults.append(fault)
         return fault
 
+    def is_away(self) -> bool:
+        """Whether it is away by now."""
+        return self.away
+
     def notify(self) -> None:
         """Something changed: wake long-polls and waiting tests."""
         with self.changed:
@@ -131,7 +136,7 @@ class _Exchange(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class's convention
+    def do_GET(self) -> None:
         self._serve()
 
     do_POST = do_PUT = do_GET  # noqa: N815 - the base class's convention
@@ -155,7 +160,7 @@ class _Exchange(BaseHTTPRequestHandler):
         except RefusalAnswer as refusal:
             status, answer = refusal.status, json.dumps(refusal.body).encode()
         api.notify()
-        if api.away or (fault and fault.kind == "drop_answer"):
+        if api.is_away() or (fault and fault.kind == "drop_answer"):
             self.close_connection = True
             return
         self._answer(status, answer)
@@ -181,18 +186,14 @@ class _Exchange(BaseHTTPRequestHandler):
             return self._claim(api, step, body)
         if self.headers.get("Authorization") != f"Bearer {step.answer.token}":
             raise RefusalAnswer(404, Refusal.UNKNOWN)
-        if rest == executor_api.HEARTBEAT:
-            return self._heartbeat(api, step, float(query["wait"][0]))
-        if rest == executor_api.LOG:
-            return _append_log(step, int(query["offset"][0]), body)
-        if rest == executor_api.FINISH:
-            step.reports.append(from_json(json.loads(body)))
-            return 200, b"{}"
-        if rest == executor_api.CONFIGURATION:
-            return 200, step.configuration
-        if rest == executor_api.STATE:
-            return self._state(step, body)
-        return self._artifact(step, rest.partition("/")[2], body)
+        routes: dict[str, Callable[[], tuple[int, bytes]]] = {
+            executor_api.HEARTBEAT: lambda: self._heartbeat(api, step, float(query["wait"][0])),
+            executor_api.LOG: lambda: _append_log(step, int(query["offset"][0]), body),
+            executor_api.FINISH: lambda: _finish(step, body),
+            executor_api.CONFIGURATION: lambda: (200, step.configuration),
+            executor_api.STATE: lambda: self._state(step, body),
+        }
+        return routes.get(rest, lambda: self._artifact(step, rest.partition("/")[2], body))()
 
     def _claim(self, api: FakeExecutorApi, step: FakeStep, body: bytes) -> tuple[int, bytes]:
         request = executor_api.claim_request_from_json(json.loads(body))
@@ -243,6 +244,11 @@ class _Exchange(BaseHTTPRequestHandler):
             raise RefusalAnswer(422, Refusal.BAD_REQUEST)
         step.artifacts[name] = body
         return 200, b"{}"
+
+
+def _finish(step: FakeStep, body: bytes) -> tuple[int, bytes]:
+    step.reports.append(from_json(json.loads(body)))
+    return 200, b"{}"
 
 
 def _append_log(step: FakeStep, offset: int, body: bytes) -> tuple[int, bytes]:
