@@ -74,6 +74,14 @@ async def visible_configuration(
     return configuration
 
 
+async def get_configuration(
+    ports: Ports, principal: Principal, organization_id: str, workspace_id: str, configuration_id: str
+) -> ConfigurationVersion:
+    """The workspace's configuration version, or NotFoundError."""
+    async with ports.database.reading() as tx:
+        return await visible_configuration(tx, principal, organization_id, workspace_id, configuration_id)
+
+
 async def list_configurations(
     ports: Ports, principal: Principal, organization_id: str, workspace_id: str, page: Page
 ) -> Listing[ConfigurationVersion]:

@@ -1,7 +1,7 @@
 """Reading runs, their logs and a workspace's states. Called by the public routes."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from api.domain import workspace_queue
@@ -16,11 +16,17 @@ from common.statuses import FINAL_STEP_STATUSES, RunStatus, StepStatus
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """A piece of a log: where the next one starts, and whether nothing will follow."""
+    """A piece of a log: where the next one starts, how long the log is, and whether it can still grow."""
 
     content: bytes
     next_offset: int
-    ended: bool
+    size: int
+    final: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will follow."""
+        return self.final and self.next_offset >= self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,14 @@ async def get_run(ports: Ports, principal: Principal, organization_id: str, refe
     async with ports.database.reading() as tx:
         record = await visible_record(tx, principal, organization_id, reference)
         return record, await _waiting_for(tx, record)
+
+
+async def get_step(
+    ports: Ports, principal: Principal, organization_id: str, reference: str, step_id: str
+) -> tuple[RunRecord, Step]:
+    """A step of a run, with the run."""
+    async with ports.database.reading() as tx:
+        return await visible_step(tx, principal, organization_id, reference, step_id)
 
 
 async def list_runs(
@@ -69,7 +83,9 @@ async def read_log(
         bell.close()
 
 
-async def follow_log(ports: Ports, principal: Principal, place: LogPlace, *, limit: int) -> AsyncIterator[LogPart]:
+async def follow_log(
+    ports: Ports, principal: Principal, place: LogPlace, *, limit: int
+) -> AsyncGenerator[LogPart, None]:
     """The log from an offset to its end, piece by piece as it grows; an empty piece after 15 quiet seconds."""
     while True:
         part = await read_log(ports, principal, place, limit=limit, wait_seconds=15)
@@ -81,10 +97,9 @@ async def follow_log(ports: Ports, principal: Principal, place: LogPlace, *, lim
 
 async def _part(ports: Ports, step: Step, offset: int, limit: int) -> LogPart:
     content = await ports.logs.read(step.id, offset, limit)
-    next_offset = offset + len(content)
+    size = await ports.logs.size(step.id)
     # the status was read before the bytes: when it is final, nothing was appended after this read
-    ended = step.status in FINAL_STEP_STATUSES and next_offset >= await ports.logs.size(step.id)
-    return LogPart(content, next_offset, ended)
+    return LogPart(content, offset + len(content), size, step.status in FINAL_STEP_STATUSES)
 
 
 async def _waiting_for(tx: Reading, record: RunRecord) -> str:

@@ -1,0 +1,64 @@
+"""The public faces put together: every operation, `/openapi.json` about them, health and metrics.
+
+Composed by api/app.py out of `routes`, `middleware` and `exception_handlers`.
+"""
+
+from importlib.metadata import version
+
+import orjson
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from api.routes import health, openapi, tokens
+from api.routes.errors import exception_handlers
+from api.routes.health import Checks
+from api.routes.metrics import MetricsMiddleware
+from api.routes.operations import Operation, starlette_routes
+from api.routes.terrakube import (
+    configuration,
+    history,
+    job,
+    organization,
+    output,
+    step,
+    template,
+    variable,
+    workspace,
+)
+from api.services.ports import Ports
+
+__all__ = ["OPERATIONS", "exception_handlers", "middleware", "routes"]
+
+OPERATIONS: tuple[Operation, ...] = (
+    *organization.OPERATIONS,
+    *workspace.OPERATIONS,
+    *variable.OPERATIONS,
+    *template.OPERATIONS,
+    *configuration.OPERATIONS,
+    *job.OPERATIONS,
+    *step.OPERATIONS,
+    *history.OPERATIONS,
+    *output.OPERATIONS,
+    *tokens.OPERATIONS,
+)
+
+
+def routes(ports: Ports, checks: Checks | None = None) -> list[BaseRoute]:
+    """The routes of the public faces; `checks` are what `/readyz` asks besides the database."""
+    document = b""
+
+    async def openapi_json(_request: Request) -> Response:
+        nonlocal document
+        if not document:  # made when somebody asks: the start does not wait for it
+            document = orjson.dumps(openapi.document(OPERATIONS, version("podform")))
+        return Response(document, media_type="application/json")
+
+    about = Route("/openapi.json", openapi_json)
+    return [*starlette_routes(ports, OPERATIONS), about, *health.routes(ports, checks or {})]
+
+
+def middleware() -> list[Middleware]:
+    """What goes around the whole application, the executor face included."""
+    return [Middleware(MetricsMiddleware)]
