@@ -1,5 +1,7 @@
 """A real API process and a client for it: what flow tests drive. Nothing here knows the API's inside."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -69,12 +71,13 @@ class ApiProcess:
         """All that it has printed, over all starts."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.data_dir.glob("api-*.out")))
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Stop it if it runs, and whatever it left running below its data directory."""
         if self.process is not None and self.process.poll() is None:
             self.stop()
+        for path in self.data_dir.glob("work/attempts/*/process.json"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(json.loads(path.read_text())["pid"], signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.flow.server import ApiProcess, Client
+from tests.flow.conftest import StartServer
 
 HELLO = {
     "main.tf": """
@@ -19,55 +19,49 @@ output "greeting" {
 }
 
 
-def test_a_run_is_planned_and_applied(tmp_path: Path) -> None:
+def test_a_run_is_planned_and_applied(start_server: StartServer, tmp_path: Path) -> None:
     """A request for a run ends with what terraform made of it: applied, logged, with its state kept."""
-    with ApiProcess(tmp_path / "data") as api:
-        client = Client(api.url)
-        client.make_organization()
-        workspace = client.make_workspace()
-        client.set_variable(workspace, "name", 'a "quoted"\n${literal} $(value)')
-        client.upload(workspace, HELLO, tmp_path / "hello")
+    client = start_server().client
+    workspace = client.make_workspace()
+    client.set_variable(workspace, "name", 'a "quoted"\n${literal} $(value)')
+    client.upload(workspace, HELLO, tmp_path / "hello")
 
-        number = client.run(workspace)
-        job = client.finished(number)
+    number = client.run(workspace)
+    job = client.finished(number)
 
-        assert (job["runStatus"], job["status"], job["resourceAdditions"]) == ("applied", "completed", 1)
-        plan, apply = client.steps(number)
-        assert b"Plan: 1 to add" in client.log(number, plan["id"])
-        assert b"Apply complete! Resources: 1 added" in client.log(number, apply["id"])
-        state = client.state(workspace)
-        assert state["outputs"]["greeting"]["value"] == 'hello a "quoted"\n${literal} $(value)'
+    assert (job["runStatus"], job["status"], job["resourceAdditions"]) == ("applied", "completed", 1)
+    plan, apply = client.steps(number)
+    assert b"Plan: 1 to add" in client.log(number, plan["id"])
+    assert b"Apply complete! Resources: 1 added" in client.log(number, apply["id"])
+    state = client.state(workspace)
+    assert state["outputs"]["greeting"]["value"] == 'hello a "quoted"\n${literal} $(value)'
 
 
-def test_a_plan_without_changes_is_finished(tmp_path: Path) -> None:
+def test_a_plan_without_changes_is_finished(start_server: StartServer, tmp_path: Path) -> None:
     """Nothing to apply: the run ends after its plan and the apply is not executed."""
-    with ApiProcess(tmp_path / "data") as api:
-        client = Client(api.url)
-        client.make_organization()
-        workspace = client.make_workspace()
-        client.upload(workspace, HELLO, tmp_path / "hello")
-        client.finished(client.run(workspace))
+    client = start_server().client
+    workspace = client.make_workspace()
+    client.upload(workspace, HELLO, tmp_path / "hello")
+    client.finished(client.run(workspace))
 
-        number = client.run(workspace)
-        job = client.finished(number)
+    number = client.run(workspace)
+    job = client.finished(number)
 
-        assert (job["runStatus"], job["status"], job["planChanges"]) == ("planned_and_finished", "completed", False)
-        assert [step["status"] for step in client.steps(number)] == ["completed", "notExecuted"]
+    assert (job["runStatus"], job["status"], job["planChanges"]) == ("planned_and_finished", "completed", False)
+    assert [step["status"] for step in client.steps(number)] == ["completed", "notExecuted"]
 
 
-def test_a_destroy_waits_for_its_approval(tmp_path: Path) -> None:
+def test_a_destroy_waits_for_its_approval(start_server: StartServer, tmp_path: Path) -> None:
     """A planned destruction waits; approved, it leaves an empty state."""
-    with ApiProcess(tmp_path / "data") as api:
-        client = Client(api.url)
-        client.make_organization()
-        workspace = client.make_workspace()
-        client.upload(workspace, HELLO, tmp_path / "hello")
-        client.finished(client.run(workspace))
+    client = start_server().client
+    workspace = client.make_workspace()
+    client.upload(workspace, HELLO, tmp_path / "hello")
+    client.finished(client.run(workspace))
 
-        number = client.run(workspace, "Terraform-Plan/Destroy-Cli")
-        waiting = client.wait(number, lambda job: job["runStatus"] == "planned")
-        assert waiting["status"] == "waitingApproval"
-        assert client.decide(number, "approved").is_success
+    number = client.run(workspace, "Terraform-Plan/Destroy-Cli")
+    waiting = client.wait(number, lambda job: job["runStatus"] == "planned")
+    assert waiting["status"] == "waitingApproval"
+    assert client.decide(number, "approved").is_success
 
-        assert client.finished(number)["runStatus"] == "applied"
-        assert client.state(workspace)["resources"] == []
+    assert client.finished(number)["runStatus"] == "applied"
+    assert client.state(workspace)["resources"] == []

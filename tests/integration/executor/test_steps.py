@@ -18,7 +18,9 @@ from common.step_report import Outcome, ResourceCounts
 from executor.exit_codes import ExitCode
 from tests.fakes.executor_process import Bench
 
-THREE = {"main.tf": 'resource "terraform_data" "x" {\n  count = 3\n  input = "v"\n}\noutput "o" {\n  value = "done"\n}\n'}
+THREE = {
+    "main.tf": 'resource "terraform_data" "x" {\n  count = 3\n  input = "v"\n}\noutput "o" {\n  value = "done"\n}\n'
+}
 
 
 def variable(key: str, value: str, **more: bool) -> StepVariable:
@@ -99,7 +101,11 @@ def test_work_directory_is_left_empty_of_secrets(executor_bench: Bench) -> None:
 )
 def test_any_backend_is_overridden(executor_bench: Bench, block: str) -> None:
     """Whatever backend the configuration names, in override files too, the state comes to us."""
-    files = {**THREE, "backend.tf": f"terraform {{\n  {block}\n}}\n", "zz_override.tf": f"terraform {{\n  {block}\n}}\n"}
+    files = {
+        **THREE,
+        "backend.tf": f"terraform {{\n  {block}\n}}\n",
+        "zz_override.tf": f"terraform {{\n  {block}\n}}\n",
+    }
     planned = executor_bench.step(StepKind.PLAN, files)
     assert executor_bench.run(planned).outcome is Outcome.FINISHED
     applied = executor_bench.apply_of(planned)
@@ -117,7 +123,11 @@ def test_stronger_override_is_refused(executor_bench: Bench) -> None:
 
 def test_local_leftovers_do_not_count(executor_bench: Bench) -> None:
     """A state or chosen workspace that lies in the configuration is not taken for the workspace's own."""
-    files = {**THREE, "terraform.tfstate": '{"version": 4, "serial": 9, "lineage": "x"}', ".terraform/environment": "dev"}
+    files = {
+        **THREE,
+        "terraform.tfstate": '{"version": 4, "serial": 9, "lineage": "x"}',
+        ".terraform/environment": "dev",
+    }
     planned = executor_bench.step(StepKind.PLAN, files)
     assert executor_bench.run(planned).counts == ResourceCounts(add=3)
     applied = executor_bench.apply_of(planned)
@@ -184,7 +194,9 @@ def test_environment_of_terraform(executor_bench: Bench) -> None:
     executor_bench.run(planned, LEAKED="from the launcher")
     applied = executor_bench.apply_of(planned, **answer)
     executor_bench.run(applied, LEAKED="from the launcher")
-    line = next(line for line in bytes(applied.log).splitlines() if b"(local-exec): " in line and b"Executing" not in line)
+    line = next(
+        line for line in bytes(applied.log).splitlines() if b"(local-exec): " in line and b"Executing" not in line
+    )
     text = base64.b64decode(line.rpartition(b" ")[2]).decode()
     names = dict(item.split("=", 1) for item in text.splitlines())
     assert names["MINE"] == "yes"
@@ -208,7 +220,9 @@ def test_sensitive_values_never_reach_the_log(executor_bench: Bench) -> None:
     """Sensitive values are masked as they are, in base64 and line by line, wherever terraform prints them."""
     secret, key = "geheim-4711-xyz", "-----BEGIN KEY-----\nabcdefghijkl\nmnopqrstuvwx\n-----END KEY-----"
     variables = (env("S", secret, sensitive=True), env("K", key, sensitive=True))
-    step = applied_with(executor_bench, provisioned('echo "[$S]"; echo -n "$S" | base64; echo "$K"'), variables=variables)
+    step = applied_with(
+        executor_bench, provisioned('echo "[$S]"; echo -n "$S" | base64; echo "$K"'), variables=variables
+    )
     log = bytes(step.log)  # type: ignore[attr-defined] # applied_with gives the step it made
     assert b"[***]" in log
     for text in (secret.encode(), base64.b64encode(secret.encode()), b"abcdefghijkl", b"mnopqrstuvwx"):
@@ -224,7 +238,11 @@ def test_any_bytes_pass(executor_bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("files", "reason", "words"),
     [
-        ({"main.tf": 'resource "x" {'}, FailureReason.TERRAFORM_FAILED, "Unclosed configuration block (on main.tf line 1"),
+        (
+            {"main.tf": 'resource "x" {'},
+            FailureReason.TERRAFORM_FAILED,
+            "Unclosed configuration block (on main.tf line 1",
+        ),
         ({"main.tf": 'variable "needed" {}'}, FailureReason.TERRAFORM_FAILED, "No value for required variable"),
         ({"readme.md": "nothing"}, FailureReason.BAD_CONFIGURATION, "no Terraform configuration files"),
         (b"not a tar", FailureReason.BAD_CONFIGURATION, "not a complete tar.gz"),
@@ -296,7 +314,9 @@ def test_engine_from_the_cache(executor_bench: Bench) -> None:
     assert report.engine_version == "1.10.99"
 
 
-@pytest.mark.parametrize("field", ["plan_sha256", "configuration_sha256", "lock_file_sha256", "engine_version", "platform"])
+@pytest.mark.parametrize(
+    "field", ["plan_sha256", "configuration_sha256", "lock_file_sha256", "engine_version", "platform"]
+)
 def test_plan_mismatch(executor_bench: Bench, field: str) -> None:
     """An apply that does not find exactly what was planned touches nothing and says what differs."""
     planned = executor_bench.step(StepKind.PLAN, THREE)
@@ -322,12 +342,10 @@ def test_tampered_plan(executor_bench: Bench) -> None:
 
 def test_errored_state_is_salvaged(executor_bench: Bench) -> None:
     """An errored.tfstate that terraform leaves is shipped as the newest state and kept as an artifact."""
-    script = (
-        f"sed 's/\"serial\": [0-9]*/\"serial\": 77/' {executor_bench.work}/state/terraform.tfstate > errored.tfstate; exit 1"
-    )
+    script = f'sed \'s/"serial": [0-9]*/"serial": 77/\' {executor_bench.work}/state/terraform.tfstate > errored.tfstate; exit 1'
     files = {
         "main.tf": 'resource "terraform_data" "a" {\n  input = "kept"\n}\nresource "terraform_data" "x" {\n'
-        f"  depends_on = [terraform_data.a]\n  provisioner \"local-exec\" {{\n    command = {json.dumps(script)}\n  }}\n}}\n"
+        f'  depends_on = [terraform_data.a]\n  provisioner "local-exec" {{\n    command = {json.dumps(script)}\n  }}\n}}\n'
     }
     planned = executor_bench.step(StepKind.PLAN, files)
     executor_bench.run(planned)
@@ -404,7 +422,7 @@ def test_code_of_the_step_cannot_read_the_executor(executor_bench: Bench) -> Non
     prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     step = applied_with(executor_bench, provisioned(HOSTILE_READER), *prefix)
     log = bytes(step.log)  # type: ignore[attr-defined] # applied_with gives the step
-    assert b"COULD-NOT" in log.replace(b'echo COULD-NOT', b"")
+    assert b"COULD-NOT" in log.replace(b"echo COULD-NOT", b"")
     assert b"WARNING" not in log
 
 
