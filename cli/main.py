@@ -52,7 +52,7 @@ Workspace = Annotated[
     str | None, typer.Option("--workspace", metavar="NAME", help="Default: the name of the directory.")
 ]
 Run = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="Number or id of a run; the workspace's newest when left out.")
+    str | None, typer.Argument(metavar="RUN", help="Number or id of a run; the workspace's newest when left out.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the run as JSON on stdout at the end.")]
 
@@ -67,7 +67,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the API on this machine: this process becomes the server, until Ctrl-C."""
-    command = [sys.executable, "-m", "api", "--port", str(port), "--data-dir", str(data_dir), "--host", host]
+    command = [sys.executable, "-P", "-m", "api", "--port", str(port), "--data-dir", str(data_dir), "--host", host]
     if settings is not None:
         command += ["--settings", str(settings)]
     os.execv(sys.executable, command)  # noqa: S606 - no shell: the list is ours, the process id and Ctrl-C stay
