@@ -59,17 +59,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the run as JSON on s
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
-    data_dir: Annotated[Path, typer.Option(file_okay=False, help="Where everything is kept.")] = Path("podform-data"),
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(file_okay=False, help="Where everything is kept.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     settings: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A settings file (appsettings.json).")
     ] = None,
 ) -> None:
-    """Serve the API on this machine: this process becomes the server, until Ctrl-C."""
-    command = [sys.executable, "-P", "-m", "api", "--port", str(port), "--data-dir", str(data_dir), "--host", host]
-    if settings is not None:
-        command += ["--settings", str(settings)]
+    """Serve the API on this machine: this process becomes the server, until Ctrl-C.
+
+    What is not given comes from the API's settings (docs/reference/settings.md).
+    """
+    given = {"--port": port, "--data-dir": data_dir, "--host": host, "--settings": settings}
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    # -P: a directory called `api` in the working directory must not be taken for ours.
+    command = [sys.executable, "-P", "-m", "api", *words]
     os.execv(sys.executable, command)  # noqa: S606 - no shell: the list is ours, the process id and Ctrl-C stay
 
 

@@ -1,12 +1,11 @@
-"""Writes the parts of the docs that the code already says: the modules in architecture.md, the commands in cli.md.
+"""Writes the parts of the docs that the code already says: modules, settings, commands.
 
-Run by hand after adding a module or an option (`.venv/bin/python scripts/write_docs.py`); tests/docs imports it
-and fails when a page is behind the code. Writes only between the markers of those two pages.
+Run by hand (`.venv/bin/python scripts/write_docs.py`) after adding a module, a setting or an option; tests/docs
+imports it and fails when a page is behind the code. Writes only between the markers of a page.
 """
 
 import ast
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def with_written_part(page: str, written: str) -> str:
     head, begin, rest = page.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not (begin and end):
-        sys.exit(f"the page has no {BEGIN} … {END}")
+        raise SystemExit(f"the page has no {BEGIN} … {END}")
     return f"{head}{BEGIN}\n\n{written.strip()}\n\n{END}{tail}"
 
 
@@ -89,9 +88,27 @@ def _stripped(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
+def api_settings() -> str:
+    """One row per setting of the API: field, name, default, and its description, which gives the reason."""
+    from api.settings import Settings  # only here, as above
+
+    rows = ["| field | set by | default | meaning |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        meaning = (field.description or "").replace("|", "\\|").replace("<", "\\<")
+        rows.append(f"| `{name}` | `{field.alias}` | {_default(field.default)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _default(value: object) -> str:
+    if value is None or value == "":
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/architecture.md": architecture,
     "docs/reference/cli.md": cli_reference,
+    "docs/reference/settings.md": api_settings,
 }
 
 if __name__ == "__main__":
