@@ -5,6 +5,7 @@ Called by main.py's commands and run.py. Its errors name what is missing and how
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,8 +74,8 @@ def connected(chosen: Settings) -> Iterator[ApiClient]:
 def workspace_name(given: str | None, directory: Path) -> str:
     """The workspace's name: the given one as it is (the API judges it), else the directory's made valid."""
     if given is not None:
-        return given
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-")[:_NAME_CHARACTERS]
+        return unicodedata.normalize("NFC", given)  # as the API keeps names
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-.")[:_NAME_CHARACTERS]
     if not name:
         raise CommandError(f"{directory.resolve()}: its name gives no workspace name; give one by --workspace NAME")
     return name
@@ -94,7 +95,8 @@ def find_organization(api: ApiClient, name: str) -> Named:
 def choose_organization(all_of_them: list[Named], name: str) -> Named | None:
     """The one of that name (None: no such), or the only one when the name is empty (None: there is none)."""
     if name:
-        return next((each for each in all_of_them if each.name == name), None)
+        composed = unicodedata.normalize("NFC", name)  # as the API keeps names
+        return next((each for each in all_of_them if each.name == composed), None)
     if len(all_of_them) > 1:
         names = ", ".join(sorted(each.name for each in all_of_them))
         raise CommandError(f"which organization? give --organization or PODFORM_ORGANIZATION; there are: {names}")
