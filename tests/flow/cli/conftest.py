@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -113,9 +113,13 @@ class Podform:
     commands: list[Command] = field(default_factory=list)
 
     def start(
-        self, *words: str, terminal: int | None = None, stdout: int = subprocess.PIPE, **environment: str
+        self,
+        *words: str,
+        terminal: int | None = None,
+        stdout: int = subprocess.PIPE,
+        environment: Mapping[str, str] | None = None,
     ) -> Command:
-        """Start a command, on a terminal (its stdin and stderr) or without one; its output is read in the background."""
+        """Start a command, with stdin and stderr on a terminal or without one; its output is collected."""
         given = {
             "PODFORM_URL": self.server.url,
             "PODFORM_TOKEN": TOKEN,
@@ -124,7 +128,7 @@ class Podform:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.main", *words],
             cwd=ROOT,
-            env=dict(os.environ) | given | environment,
+            env=dict(os.environ) | given | dict(environment or {}),
             stdin=subprocess.DEVNULL if terminal is None else terminal,
             stdout=stdout,
             stderr=subprocess.PIPE if terminal is None else terminal,
@@ -136,7 +140,7 @@ class Podform:
 
     def __call__(self, *words: str, **environment: str) -> tuple[int, bytes, str]:
         """Run a command to its end: exit code, stdout, what it said."""
-        command = self.start(*words, **environment)
+        command = self.start(*words, environment=environment)
         return command.end(), bytes(command.stdout), command.said
 
 
