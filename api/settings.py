@@ -192,6 +192,7 @@ _OTHERS = frozenset(
         "PODFORM_URL",
         "PODFORM_TOKEN",
         "PODFORM_ORGANIZATION",
+        "PODFORM_API_WAIT_SECONDS",
         "PODFORM_PYTHON",
         "PODFORM_WORK_DIR",
         "PODFORM_CA_FILE",

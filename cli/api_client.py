@@ -1,0 +1,129 @@
+"""The API's endpoints as methods, each safe to repeat after a lost answer.
+
+Called by target.py, run.py, follow.py and the commands; speaks docs/reference/http-api.md. Decides nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from cli import documents
+from cli.connection import Connection, Request
+from cli.documents import Job, Named
+from cli.errors import ApiRefusedError
+from common.ids import new_id
+
+_PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Bytes of a step's log; `following` is the offset behind them, `at_end` that none will follow."""
+
+    data: bytes
+    following: int
+    at_end: bool
+
+
+class ApiClient:
+    """What the command line asks of the API. Every method raises CommandError when it is not done."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def organizations(self) -> list[Named]:
+        """The organizations that the token may see."""
+        return [documents.named(resource) for resource in self._list("/api/v1/organization")]
+
+    def create_organization(self, name: str) -> Named:
+        """A new organization; ApiRefusedError when the token may not or the name is not acceptable."""
+        return self._create("/api/v1/organization", "organization", {"name": name})
+
+    def workspace(self, organization: str, name: str) -> Named | None:
+        """The workspace of that name, None when there is none."""
+        params = {"filter[workspace]": f"name=={name}"}
+        found = [documents.named(each) for each in self._list(_path(organization, "workspace"), params)]
+        return next((workspace for workspace in found if workspace.name == name), None)
+
+    def create_workspace(self, organization: str, attributes: dict[str, Any]) -> Named:
+        """A new workspace with at least a `name`."""
+        return self._create(_path(organization, "workspace"), "workspace", attributes)
+
+    def upload_configuration(self, organization: str, workspace: str, archive: bytes) -> str:
+        """Upload a configuration (tar.gz); its id."""
+        path = _path(organization, "workspace", workspace, "configuration")
+        configuration = new_id("configuration_version")
+        self._send("POST", path, document=documents.document("configuration", {}, id=configuration))
+        self._send("PUT", f"{path}/{configuration}/content", content=archive)
+        return configuration
+
+    def create_job(self, organization: str, workspace: str, attributes: dict[str, Any]) -> Job:
+        """A new run; with the attribute `requestId` a repetition answers with the same run."""
+        document = documents.document("job", attributes, workspace=workspace)
+        return documents.job(self._send("POST", _path(organization, "job"), document=document).json())
+
+    def job(self, organization: str, number: str) -> Job:
+        """A run with its steps, by number or run id."""
+        answer = self._send("GET", _path(organization, "job", number), params={"include": "step"})
+        return documents.job(answer.json())
+
+    def newest_job(self, organization: str, workspace: str) -> Job | None:
+        """The newest run of a workspace, None when it has had none."""
+        jobs = [documents.job_of(resource) for resource in self._list(_path(organization, "job"))]
+        ours = [job for job in jobs if job.workspace_id == workspace]
+        return max(ours, key=lambda job: int(job.number), default=None)
+
+    def request_status(self, organization: str, number: str, status: str, *, force: bool = False) -> Job:
+        """Ask for `approved`, `rejected` or `cancelled`; ApiRefusedError with status 409 when it is too late."""
+        attributes: dict[str, Any] = {"status": status} | ({"force": True} if force else {})
+        document = documents.document("job", attributes, id=number)
+        return documents.job(self._send("PATCH", _path(organization, "job", number), document=document).json())
+
+    def log(self, organization: str, number: str, step: str, *, offset: int, wait_seconds: int) -> LogPart:
+        """The bytes of a step's log from an offset; waits that long for some when there are none yet."""
+        path = f"/tfoutput/v1{_path(organization, 'job', number, 'step', step).removeprefix('/api/v1')}"
+        params = {"offset": offset, "wait": wait_seconds}
+        answer = self._connection.send(Request("GET", path, params=params, wait_seconds=wait_seconds))
+        return LogPart(
+            data=answer.content,
+            following=int(answer.headers.get("X-Podform-Log-Next", offset + len(answer.content))),
+            at_end=answer.headers.get("X-Podform-Log-End") == "true",
+        )
+
+    def state(self, organization: str, workspace: str) -> bytes | None:
+        """The workspace's current state as it was written, None when there is none yet."""
+        path = f"/tfstate/v1/organization/{quote(organization)}/workspace/{quote(workspace)}/state/terraform.tfstate"
+        try:
+            return self._send("GET", path).content
+        except ApiRefusedError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _create(self, path: str, kind: str, attributes: dict[str, Any]) -> Named:
+        document = documents.document(kind, attributes, id=new_id(kind))
+        answer: dict[str, Any] = self._send("POST", path, document=document).json()
+        return documents.named(answer["data"])
+
+    def _list(self, path: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """All resources of a list, page by page."""
+        resources: list[dict[str, Any]] = []
+        number, pages = 1, 1
+        while number <= pages:
+            paging = {"page[number]": number, "page[size]": _PAGE_SIZE}
+            answer = self._send("GET", path, params=(params or {}) | paging).json()
+            resources += answer.get("data") or []
+            pages = ((answer.get("meta") or {}).get("page") or {}).get("totalPages", 1)
+            number += 1
+        return resources
+
+    def _send(
+        self, method: str, path: str, *, params: Any = None, document: Any = None, content: bytes | None = None
+    ) -> httpx.Response:
+        return self._connection.send(Request(method, path, params=params, document=document, content=content))
+
+
+def _path(organization: str, *parts: str) -> str:
+    return "/".join(["/api/v1/organization", *(quote(part, safe="") for part in (organization, *parts))])

@@ -1,0 +1,54 @@
+"""What the command line says to people: on stderr, so that stdout holds nothing but logs, states and JSON.
+
+Called by every command. Texts from the API are printed as they are: no markup is read in them, control
+characters are shown, not obeyed.
+"""
+
+import os
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.errors import CommandError
+from cli.exit_codes import ExitCode
+
+_stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """One line on stderr."""
+    _stderr.print(Text(f"podform: {printable(text)}", style=style))
+
+
+def complain(text: str) -> None:
+    """One line on stderr about why a command stops."""
+    say(text, style="red")
+
+
+def printable(text: str) -> str:
+    """The text with control characters (except newline and tab) written as escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def write_out(data: bytes) -> None:
+    """Exactly these bytes on stdout, at once; CommandError when its reader has gone away."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at exit: let it flush into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError("the reader of the output went away", ExitCode.LEFT) from None
+
+
+def can_ask() -> bool:
+    """Whether there is a person at a terminal who can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> str | None:
+    """The line that a person answered, stripped; None at the end of input."""
+    _stderr.print(Text(question, style="bold"), end="")
+    line = sys.stdin.readline()
+    return line.strip() if line else None

@@ -1,0 +1,29 @@
+"""What stops a command: one sentence for people and the exit code that goes with it.
+
+Raised anywhere in the command line; main.py prints the sentence on stderr, never a traceback.
+"""
+
+from cli.exit_codes import ExitCode
+from common.errors import PodformError
+
+
+class CommandError(PodformError):
+    """A command cannot go on; str(error) is shown as it is."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class ApiRefusedError(CommandError):
+    """The API answered 4xx or 5xx: `status` is the HTTP status, the text its own `detail`."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, _exit_code(status))
+        self.status = status
+
+
+def _exit_code(status: int) -> ExitCode:
+    if status in {400, 413, 422}:
+        return ExitCode.USAGE
+    return ExitCode.UNREACHABLE if status >= 500 else ExitCode.REFUSED

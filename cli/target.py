@@ -1,0 +1,156 @@
+"""Where a command works: connection, organization, workspace and run, from options and environment.
+
+Called by main.py's commands and run.py. Its errors name what is missing and how to give it.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.api_client import ApiClient
+from cli.connection import Connection
+from cli.console import say
+from cli.documents import Job, Named
+from cli.errors import CommandError
+from cli.exit_codes import ExitCode
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_ORGANIZATION = "default"
+#: How long the first request is tried: long enough for an API that is just starting.
+FIRST_SECONDS = 5.0
+#: How long an API that has answered once is waited for: as long as an executor goes on delivering.
+PATIENCE_SECONDS = 86_400.0
+_NAME_CHARACTERS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line takes from its environment."""
+
+    url: str
+    token: str
+    organization: str
+    patience_seconds: float
+
+
+def settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings out of PODFORM_URL, PODFORM_TOKEN, PODFORM_ORGANIZATION and PODFORM_API_WAIT_SECONDS."""
+    token = environment.get("PODFORM_TOKEN", "").strip()
+    if not token:
+        raise CommandError(
+            "PODFORM_TOKEN is not set: export a token of the API; "
+            "`podform serve` prints the first admin's once, at its first start"
+        )
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise CommandError("PODFORM_TOKEN: holds a character that no token has; allowed: letters, digits, - _ .")
+    return Settings(
+        url=environment.get("PODFORM_URL", "").strip() or DEFAULT_URL,
+        token=token,
+        organization=environment.get("PODFORM_ORGANIZATION", "").strip(),
+        patience_seconds=_seconds(environment.get("PODFORM_API_WAIT_SECONDS", "").strip()),
+    )
+
+
+@contextmanager
+def connected(chosen: Settings) -> Iterator[ApiClient]:
+    """A client of the API of these settings."""
+    connection = Connection(
+        chosen.url,
+        chosen.token,
+        say=say,
+        first_seconds=min(FIRST_SECONDS, chosen.patience_seconds),
+        patience_seconds=chosen.patience_seconds,
+    )
+    try:
+        yield ApiClient(connection)
+    finally:
+        connection.close()
+
+
+def workspace_name(given: str | None, directory: Path) -> str:
+    """The workspace's name: the given one as it is (the API judges it), else the directory's made valid."""
+    if given is not None:
+        return unicodedata.normalize("NFC", given)  # as the API keeps names
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-.")[:_NAME_CHARACTERS]
+    if not name:
+        raise CommandError(f"{directory.resolve()}: its name gives no workspace name; give one by --workspace NAME")
+    return name
+
+
+def find_organization(api: ApiClient, name: str) -> Named:
+    """The organization of that name, or the only one when the name is empty; CommandError otherwise."""
+    found = choose_organization(api.organizations(), name)
+    if found is None:
+        raise CommandError(
+            f"there is no organization {name!r} that this token may see" if name else "there is no organization yet",
+            ExitCode.REFUSED,
+        )
+    return found
+
+
+def choose_organization(all_of_them: list[Named], name: str) -> Named | None:
+    """The one of that name (None: no such), or the only one when the name is empty (None: there is none)."""
+    if name:
+        composed = unicodedata.normalize("NFC", name)  # as the API keeps names
+        return next((each for each in all_of_them if each.name == composed), None)
+    if len(all_of_them) > 1:
+        names = ", ".join(sorted(each.name for each in all_of_them))
+        raise CommandError(f"which organization? give --organization or PODFORM_ORGANIZATION; there are: {names}")
+    return all_of_them[0] if all_of_them else None
+
+
+def find_or_create_organization(api: ApiClient, name: str) -> Named:
+    """The organization, made when it is missing (an admin's token may)."""
+    found = choose_organization(api.organizations(), name)
+    if found is not None:
+        return found
+    created = api.create_organization(name or DEFAULT_ORGANIZATION)
+    say(f"created the organization {created.name}")
+    return created
+
+
+def find_workspace(api: ApiClient, organization: Named, name: str) -> Named:
+    """The workspace of that name; CommandError when there is none."""
+    found = api.workspace(organization.id, name)
+    if found is None:
+        raise CommandError(
+            f"there is no workspace {name!r} in the organization {organization.name}; give one by --workspace NAME",
+            ExitCode.REFUSED,
+        )
+    return found
+
+
+def find_or_create_workspace(api: ApiClient, organization: Named, name: str, iac_type: str) -> Named:
+    """The workspace, made when it is missing."""
+    found = api.workspace(organization.id, name)
+    if found is not None:
+        return found
+    created = api.create_workspace(organization.id, {"name": name, "iacType": iac_type})
+    say(f"created the workspace {created.name} in the organization {organization.name}")
+    return created
+
+
+def find_job(api: ApiClient, organization: Named, run: str | None, workspace: str) -> Job:
+    """The run of that number or id; without one the newest of the workspace."""
+    if run is not None:
+        return api.job(organization.id, run)
+    newest = api.newest_job(organization.id, find_workspace(api, organization, workspace).id)
+    if newest is None:
+        raise CommandError(f"the workspace {workspace!r} has had no run yet", ExitCode.REFUSED)
+    return api.job(organization.id, newest.number)
+
+
+def _seconds(text: str) -> float:
+    if not text:
+        return PATIENCE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise CommandError(f"PODFORM_API_WAIT_SECONDS: is {text!r}; allowed: a number of seconds, 0 or more")
+    return seconds

@@ -1,0 +1,123 @@
+"""What holds for every test: a clean environment, a real engine, no silent skip in CI, a covered pure core."""
+
+import fnmatch
+import io
+import os
+import re
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import coverage
+import pytest
+
+_ROOT = Path(__file__).parent.parent
+_IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+#: What a developer's shell may hold and no test must see.
+_FOREIGN = re.compile(
+    r"(PODFORM_|TF_|TERRAKUBE_|EPHEMERAL_|Ephemeral|Executor|Terraform__|AzBuilder|InternalSecret|KUBE).*"
+    r"|(https?|all|no)_proxy",
+    re.IGNORECASE,
+)
+
+#: Modules without I/O: every branch of them is covered, always.
+_PURE_CORE = [
+    "api/domain/*",
+    "common/environment.py",
+    "common/errors.py",
+    "common/executor_api.py",
+    "common/failure_reasons.py",
+    "common/ids.py",
+    "common/job_data.py",
+    "common/json_fields.py",
+    "common/launcher_port.py",
+    "common/statuses.py",
+    "common/step_report.py",
+    "k8s/ephemeral_config.py",
+    "k8s/job_manifest.py",
+    "k8s/naming.py",
+    "k8s/pod_diagnosis.py",
+]
+
+for _name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
+    del os.environ[_name]  # before any fixture of any scope looks
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_left_as_found() -> Generator[None]:
+    """A test that sets a variable without monkeypatch changes nothing for the next one."""
+    before = dict(os.environ)
+    yield
+    current = os.environ.pop("PYTEST_CURRENT_TEST", "")
+    os.environ.clear()
+    os.environ.update(before | {"PYTEST_CURRENT_TEST": current})
+
+
+@pytest.fixture(scope="session")
+def terraform() -> str:
+    """Path of a real terraform. Its absence is a failure: a suite without it would prove nothing."""
+    found = shutil.which("terraform")
+    if found is None:
+        pytest.fail("no terraform on PATH: run scripts/test, which installs one, or scripts/install-engine")
+    return found
+
+
+def _allowed_skips() -> list[str]:
+    lines = (_ROOT / "tests/allowed_skips.txt").read_text().splitlines()
+    rows = [re.split(r"\s{2,}", line, maxsplit=1) for line in lines if line.strip() and not line.startswith("#")]
+    for row in rows:
+        if len(row) != 2:
+            raise pytest.UsageError(f"tests/allowed_skips.txt: {row[0]!r} has no reason")
+    return [row[0] for row in rows]
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """In CI a skip that is not on the list becomes a failure; an expected failure is no skip."""
+    if not (_IN_CI and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    if not any(fnmatch.fnmatchcase(report.nodeid, pattern) for pattern in _allowed_skips()):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{why}; in CI a skip needs a line in tests/allowed_skips.txt"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look at each test's report."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Look at each module's report: a module can be skipped whole."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+_uncovered = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After a whole run with coverage: the pure core must be covered to its last branch."""
+    measured = session.config.pluginmanager.hasplugin("_cov") and not hasattr(session.config, "workerinput")
+    if not measured or session.exitstatus != pytest.ExitCode.OK:
+        return
+    measurement = coverage.Coverage(config_file=str(_ROOT / "pyproject.toml"))
+    measurement.load()
+    text = io.StringIO()
+    percent = measurement.report(include=_PURE_CORE, show_missing=True, skip_covered=True, file=text)
+    if percent < 100:
+        session.config.stash[_uncovered] = text.getvalue()
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what of the pure core is not covered."""
+    if uncovered := config.stash.get(_uncovered, ""):
+        terminalreporter.section("the pure core is not covered to its last branch", red=True)
+        terminalreporter.write_line(uncovered)
