@@ -5,14 +5,17 @@ never because a heartbeat is missing; api/domain/retry.py decides what becomes o
 """
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import datetime
 
 from api.domain import retry, run_transitions
+from api.domain.beyond_state import beyond_state
 from api.domain.entities import Attempt, AttemptState, RunRecord, Step
 from api.domain.retry import Verdict
 from api.services import transitions
 from api.services.ports import Ports, Writing
+from api.services.receive_state import state_key
 from common.failure_reasons import FailureReason
 from common.launcher_port import CarrierObservation, CarrierPhase
 from common.statuses import StepStatus
@@ -20,6 +23,8 @@ from common.statuses import StepStatus
 _GONE = frozenset({CarrierPhase.ENDED, CarrierPhase.ABSENT})
 _CLAIMED = frozenset({AttemptState.CLAIMED, AttemptState.LOST})
 _UNDER_WAY = frozenset({StepStatus.LAUNCHING, StepStatus.RUNNING})
+#: How much of a log's end is searched for what was applied beyond the last state.
+_HINT_BYTES = 4 * 1024 * 1024
 #: The tail of what an executor printed is kept with the step up to this length.
 _TAIL_CHARACTERS = 1500
 
@@ -35,6 +40,8 @@ async def settle(ports: Ports, observation: CarrierObservation) -> None:
         moved = await _moved(tx, attempt, record, observation, now)
         if moved == record:
             return
+        if moved.run.failure_reason is FailureReason.OUTCOME_UNKNOWN:
+            moved = await _with_hint(ports, tx, attempt, moved)
         await transitions.save(tx, record, moved, now)
     transitions.tell(ports, moved)
 
@@ -73,6 +80,18 @@ async def _lost(
     return run_transitions.lost(
         record, step.id, verdict, reason, _sentence(step, verdict, observation, claimed=claimed), now
     )
+
+
+async def _with_hint(ports: Ports, tx: Writing, attempt: Attempt, record: RunRecord) -> RunRecord:
+    """The run's message with what the durable log shows beyond the last delivered state."""
+    size = await ports.logs.size(attempt.step_id)
+    log = await ports.logs.read(attempt.step_id, max(0, size - _HINT_BYTES), _HINT_BYTES)
+    current = await tx.current_state(attempt.workspace_id)
+    content = await ports.artifacts.get(state_key(attempt.workspace_id, current.id)) if current else None
+    hint = beyond_state(log, json.loads(content) if content else None)
+    if not hint:
+        return record
+    return replace(record, run=replace(record.run, message=f"{record.run.message}; {hint}"))
 
 
 def _sentence(step: Step, verdict: Verdict, observation: CarrierObservation, *, claimed: bool) -> str:
