@@ -158,8 +158,8 @@ def test_events_give_the_exact_text_back(tmp_path: Path) -> None:
             assert "".join(text for _, kind, text in resumed if kind == "message") == "".join(
                 text for _, kind, text in events[number + 1 :] if kind == "message"
             )
-        for bad in ("x", "-1", "9" * 30, "\u0663".encode()):
-            refused = await api.client.get(f"{path}/stream", headers={"Last-Event-ID": bad})
+        for bad in ("x", "-1", "9" * 30, "\u00b2"):
+            refused = await api.client.get(f"{path}/stream", headers=httpx.Headers({"Last-Event-ID": bad}, encoding="latin-1"))
             assert refused.status_code == 422
             assert refused.json()["errors"][0]["source"] == {"header": "Last-Event-ID"}
 
