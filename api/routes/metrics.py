@@ -4,10 +4,12 @@ One registry per application: MetricsMiddleware fills it, health.py answers `/me
 """
 
 import time
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.domain.entities import AttemptState
 from api.services.observe import Census
 from common.statuses import RunStatus
 
@@ -16,14 +18,16 @@ SCOPE_KEY = "podform.metrics"
 
 _UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNDER_WAY = tuple(state for state in AttemptState if state is not AttemptState.SETTLED)
 #: Long-polls and streams are held on purpose: their seconds say nothing and would drown the others.
 _HELD = ("/heartbeat", "/stream", "/tfoutput/")
 
 
 class Metrics:
-    """The figures of one application."""
+    """The figures of one application; `launchers` are the kinds that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, launchers: Iterable[str]) -> None:
+        self._launchers = tuple(launchers)
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter(
@@ -46,9 +50,9 @@ class Metrics:
         """Take over how many runs and attempts there are."""
         for status in RunStatus:
             self._runs.labels(status.value).set(census.runs.get(status.value, 0))
-        self._attempts.clear()
-        for (launcher, state), count in census.attempts.items():
-            self._attempts.labels(launcher, state).set(count)
+        for launcher in {*self._launchers, *(kind for kind, _ in census.attempts)}:
+            for state in _UNDER_WAY:
+                self._attempts.labels(launcher, state.value).set(census.attempts.get((launcher, state.value), 0))
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
@@ -82,9 +86,9 @@ class Metrics:
 class MetricsMiddleware:
     """Counts what the application behind it answers; leaves its figures in the scope for `/metrics`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, launchers: Iterable[str]) -> None:
         self._app = app
-        self._metrics = Metrics()
+        self._metrics = Metrics(launchers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""

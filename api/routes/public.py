@@ -59,6 +59,6 @@ def routes(ports: Ports, checks: Checks | None = None) -> list[BaseRoute]:
     return [*starlette_routes(ports, OPERATIONS), about, *health.routes(ports, checks or {})]
 
 
-def middleware() -> list[Middleware]:
+def middleware(ports: Ports) -> list[Middleware]:
     """What goes around the whole application, the executor face included."""
-    return [Middleware(MetricsMiddleware)]
+    return [Middleware(MetricsMiddleware, launchers=tuple(ports.launchers))]

@@ -26,8 +26,13 @@ def check_name(value: str, *, field: str = "name") -> str:
 
 def check_description(value: str) -> str:
     """A description of at most 4,000 characters."""
-    if len(value) > MAX_DESCRIPTION_CHARACTERS:
-        raise BadInputError("description", f"has more than {MAX_DESCRIPTION_CHARACTERS} characters")
+    return check_length(value, "description", MAX_DESCRIPTION_CHARACTERS)
+
+
+def check_length(value: str, field: str, limit: int) -> str:
+    """A text of at most `limit` characters."""
+    if len(value) > limit:
+        raise BadInputError(field, f"has more than {limit} characters")
     return value
 
 

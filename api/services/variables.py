@@ -125,11 +125,18 @@ def _check_environment(ports: Ports, variable: Variable) -> None:
     if len(variable.key) + len(variable.value.encode("utf-8", "surrogatepass")) + 2 > 131_072:
         raise BadInputError("value", "is too large for an environment variable: at most 131,072 bytes with its name")
     if variable.key == environment.TOGGLE:
+        _check_toggle(ports, variable.value)
+
+
+def _check_toggle(ports: Ports, value: str) -> None:
+    try:
         launch_mode.check_toggle(
-            variable.value,
+            value,
             kubernetes_enabled=ports.rules.kubernetes_enabled,
             kubernetes_available=launch_mode.KUBERNETES in ports.launchers,
         )
+    except BadInputError as error:  # its field is the variable's key; the caller's field is the value
+        raise BadInputError("value", f"of {error}") from error
 
 
 async def _of(tx: Reading, workspace: Workspace, variable_id: str) -> Variable:

@@ -8,13 +8,16 @@ from api.domain.entities import Run, Workspace
 from api.domain.permissions import Principal
 from api.services.access import visible_organization, visible_workspace
 from api.services.errors import ConflictError
-from api.services.names import check_description, check_folder, check_name
+from api.services.names import check_description, check_folder, check_length, check_name
 from api.services.ports import WORK_TOPIC, AlreadyExistsError, Listing, Page, Ports, Writing, workspace_topic
 from common import ids, versions
 from common.errors import BadInputError
 
 ENGINES = ("terraform", "tofu")
 EXECUTION_MODES = ("remote", "local")
+MAX_SOURCE_CHARACTERS = 2000
+MAX_BRANCH_CHARACTERS = 255  # git's own bound for a ref's part on most file systems
+MAX_CONSTRAINT_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,9 @@ async def _with_fields(tx: Writing, workspace: Workspace, fields: Mapping[str, A
     _one_of("iacType", changed.engine, ENGINES)
     _one_of("executionMode", changed.execution_mode, EXECUTION_MODES)
     check_description(changed.description)
+    check_length(changed.source, "source", MAX_SOURCE_CHARACTERS)
+    check_length(changed.branch, "branch", MAX_BRANCH_CHARACTERS)
+    check_length(changed.engine_version, "terraformVersion", MAX_CONSTRAINT_CHARACTERS)
     versions.check_constraint(changed.engine, changed.engine_version)
     return replace(changed, folder=check_folder(changed.folder))
 
