@@ -69,12 +69,13 @@ async def _serve(settings: Settings) -> int:
     http = uvicorn.Server(config)
     try:
         async with server.running() as admin_token:
+            # uvicorn raises the signal again when it is done; by then it must be harmless, for the end to be orderly;
+            # before the lines below, for whoever waits for them may send one at once
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, setattr, http, "should_exit", True)
             if admin_token:
                 print(f"podform: admin token (shown once): {admin_token}", flush=True)  # noqa: T201 - shown once, to the starter
             print(f"podform: serving on {url}", flush=True)  # noqa: T201 - tools wait for this line
-            # uvicorn raises the signal again when it is done; by then it must be harmless, for the end to be orderly
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, setattr, http, "should_exit", True)
             await http.serve(sockets=[listening])
     except PodformError as error:
         print(f"podform: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever starts it

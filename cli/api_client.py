@@ -71,9 +71,9 @@ class ApiClient:
 
     def newest_job(self, organization: str, workspace: str) -> Job | None:
         """The newest run of a workspace, None when it has had none."""
-        jobs = [documents.job_of(resource) for resource in self._list(_path(organization, "job"))]
-        ours = [job for job in jobs if job.workspace_id == workspace]
-        return max(ours, key=lambda job: int(job.number), default=None)
+        params = {"filter[job]": f"workspace.id=={workspace}", "page[size]": 1}
+        resources = self._send("GET", _path(organization, "job"), params=params).json().get("data") or []
+        return documents.job_of(resources[0]) if resources else None
 
     def request_status(self, organization: str, number: str, status: str, *, force: bool = False) -> Job:
         """Ask for `approved`, `rejected` or `cancelled`; ApiRefusedError with status 409 when it is too late."""

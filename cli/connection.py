@@ -81,10 +81,11 @@ class Connection:
                 f"cannot reach the API at {self._url} ({error}); is it running, and is PODFORM_URL right?",
                 ExitCode.UNREACHABLE,
             ) from error
+        repeated = self._away_since is not None
         self._came_back()
         if answer.is_success:
             return answer
-        raise ApiRefusedError(_refusal(request, answer), answer.status_code)
+        raise ApiRefusedError(_refusal(request, answer), answer.status_code, repeated=repeated)
 
     def _send_once(self, request: Request) -> httpx.Response:
         headers = {"Content-Type": "application/vnd.api+json"} if request.document is not None else {}

@@ -16,11 +16,13 @@ class CommandError(PodformError):
 
 
 class ApiRefusedError(CommandError):
-    """The API answered 4xx or 5xx: `status` is the HTTP status, the text its own `detail`."""
+    """The API answered 4xx or 5xx: `status` is the HTTP status, the text its own `detail`; `repeated` says that
+    an earlier answer to the same request was lost, so that it may have been carried out already."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, *, repeated: bool = False) -> None:
         super().__init__(message, _exit_code(status))
         self.status = status
+        self.repeated = repeated
 
 
 def _exit_code(status: int) -> ExitCode:

@@ -24,7 +24,7 @@ from cli.errors import CommandError
 from cli.exit_codes import ExitCode, for_run
 from cli.follow import Follower
 from cli.interrupts import InterruptedByUserError, Interrupts
-from cli.run import Place, RunOptions, approval_hint, run, summary
+from cli.run import Place, RunOptions, approval_hint, request_status, run, summary
 
 app = typer.Typer(
     help="Runs Terraform and OpenTofu through a Podform API. "
@@ -205,8 +205,7 @@ def _decide(
 ) -> None:
     with _at(organization) as (api, where):
         job = target.find_job(api, where, run_name, _workspace_here(workspace))
-        api.request_status(where.id, job.number, status, force=force)
-        job = api.job(where.id, job.number)
+        job = request_status(api, where.id, job, status, force=force)
     if as_json:
         _print_json(job)
     say(summary(job))

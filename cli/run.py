@@ -18,11 +18,21 @@ from cli.interrupts import InterruptedByUserError, Interrupts
 from cli.upload import names_to_upload
 from common.archive import pack
 from common.ids import new_id
-from common.statuses import RunStatus
+from common.statuses import FINAL_RUN_STATUSES, RunStatus
 
 _PLAN_ONLY = "Plan"
 _DESTROY = "Terraform-Plan/Destroy-Cli"
 _APPLY = "Plan and apply"
+#: Where an approval leads.
+_APPROVED = frozenset(
+    {
+        RunStatus.CONFIRMED,
+        RunStatus.PRE_APPLY_RUNNING,
+        RunStatus.APPLY_QUEUED,
+        RunStatus.APPLYING,
+        RunStatus.APPLIED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +134,37 @@ def _asked(job: Job) -> str | None:
 def _request(api: ApiClient, organization: str, job: Job, status: str) -> Job:
     """Ask for a status; where the run has moved on meanwhile, say so and take it as it is."""
     try:
-        api.request_status(organization, job.number, status)
+        return request_status(api, organization, job, status)
     except ApiRefusedError as error:
         if error.status != 409:
             raise
         say(str(error))
+        return api.job(organization, job.number)
+
+
+def request_status(api: ApiClient, organization: str, job: Job, status: str, *, force: bool = False) -> Job:
+    """Ask for `approved`, `rejected` or `cancelled`; the run then. ApiRefusedError 409 when it is too late.
+
+    A refusal of a request that had to be repeated is none when the run stands where the request wanted it: then
+    the first one was carried out and only its answer was lost.
+    """
+    try:
+        api.request_status(organization, job.number, status, force=force)
+    except ApiRefusedError as error:
+        now = api.job(organization, job.number)
+        if error.status == 409 and error.repeated and stands_as_asked(status, now.run_status):
+            return now
+        raise
     return api.job(organization, job.number)
+
+
+def stands_as_asked(status: str, run_status: RunStatus) -> bool:
+    """Whether a run with this status may stand so because of that request."""
+    if status == "approved":
+        return run_status in _APPROVED
+    if status == "rejected":
+        return run_status is RunStatus.DISCARDED
+    return run_status in {RunStatus.CANCELED, RunStatus.FORCE_CANCELED} or run_status not in FINAL_RUN_STATUSES
 
 
 def summary(job: Job) -> str:

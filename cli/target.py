@@ -17,6 +17,7 @@ from cli.console import say
 from cli.documents import Job, Named
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
+from common.ids import is_id
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_ORGANIZATION = "default"
@@ -137,6 +138,8 @@ def find_or_create_workspace(api: ApiClient, organization: Named, name: str, iac
 def find_job(api: ApiClient, organization: Named, run: str | None, workspace: str) -> Job:
     """The run of that number or id; without one the newest of the workspace."""
     if run is not None:
+        if not (run.isascii() and run.isdecimal()) and not is_id(run, "run"):
+            raise CommandError(f"RUN: is {run!r}; give the number of a run, or its id (run-…)")
         return api.job(organization.id, run)
     newest = api.newest_job(organization.id, find_workspace(api, organization, workspace).id)
     if newest is None:

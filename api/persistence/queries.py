@@ -55,7 +55,7 @@ class ReadQueries:
     ) -> Listing[Entity]:
         table = TABLES[kind]
         matching = _where(kind, where)
-        total = await self._connection.scalar(matching.with_only_columns(func.count()))
+        total = await self._connection.scalar(matching.with_only_columns(func.count(), maintain_column_froms=True))
         order = _key(table).desc() if newest_first else _key(table)
         rows = matching.order_by(order).offset((page.number - 1) * page.size).limit(page.size)
         return Listing(await self._all(kind, rows), total or 0)

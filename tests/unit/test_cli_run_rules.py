@@ -12,7 +12,7 @@ from cli.documents import Job, Named, Step, job_of
 from cli.errors import ApiRefusedError, CommandError
 from cli.exit_codes import ExitCode
 from cli.follow import Ended, Move, NeedsApproval, Pause, StreamLog, next_move
-from cli.run import RunOptions, approval_hint, check_options, job_attributes, summary
+from cli.run import RunOptions, approval_hint, check_options, job_attributes, stands_as_asked, summary
 from common.statuses import FINAL_RUN_STATUSES, RunStatus, StepKind, TerrakubeStatus
 
 _PLAN, _APPROVAL, _APPLY = StepKind.PLAN, StepKind.APPROVAL, StepKind.APPLY
@@ -138,6 +138,25 @@ def test_options_that_exclude_each_other_are_refused(options: RunOptions) -> Non
     """Contradicting options are refused before anything is sent, by their names."""
     with pytest.raises(CommandError, match="--"):
         check_options(options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "stands"),
+    [
+        ("approved", "applying", True),
+        ("approved", "applied", True),
+        ("approved", "discarded", False),
+        ("approved", "errored", False),
+        ("rejected", "discarded", True),
+        ("rejected", "applied", False),
+        ("cancelled", "canceled", True),
+        ("cancelled", "applying", True),
+        ("cancelled", "applied", False),
+    ],
+)
+def test_a_repeated_request_that_was_carried_out(asked: str, status: str, stands: bool) -> None:
+    """A refusal of a repeated request is none when the run stands where the request wanted it."""
+    assert stands_as_asked(asked, RunStatus(status)) is stands
 
 
 @pytest.mark.parametrize(

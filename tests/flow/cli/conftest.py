@@ -2,7 +2,6 @@
 
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -10,51 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.flow.server import ADMIN_TOKEN, ApiProcess
+
 ROOT = Path(__file__).parent.parent.parent.parent
-TOKEN = "a-token-for-tests-only"
 #: A safety net for whatever should end by itself.
 PATIENCE = 60
-
-
-@dataclass
-class Server:
-    """One API on a data directory; can be killed and started again on the same port."""
-
-    data: Path
-    port: int = 0
-    process: subprocess.Popen[bytes] | None = None
-    url: str = ""
-
-    def start(self) -> None:
-        """Start it and wait for the line that says where it serves."""
-        command = [sys.executable, "-m", "api", "--port", str(self.port), "--data-dir", str(self.data)]
-        environment = dict(os.environ) | {"PODFORM_ADMIN_TOKEN": TOKEN}
-        with (self.data / "api.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL
-            )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if b"serving on" in line:
-                self.url = line.split()[-1].decode()
-                self.port = int(self.url.rpartition(":")[2])
-                return
-        raise AssertionError((self.data / "api.log").read_text())
-
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End it by a signal and wait until it is gone."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        self.process.wait(PATIENCE)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-
-    def get(self, path: str) -> httpx.Response:
-        """An answer of the API."""
-        return httpx.get(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False)
 
 
 @dataclass
@@ -108,7 +69,7 @@ class Command:
 class Podform:
     """Starts `podform` commands against one API."""
 
-    server: Server
+    server: ApiProcess
     organization: str
     commands: list[Command] = field(default_factory=list)
 
@@ -122,7 +83,7 @@ class Podform:
         """Start a command, with stdin and stderr on a terminal or without one; its output is collected."""
         given = {
             "PODFORM_URL": self.server.url,
-            "PODFORM_TOKEN": TOKEN,
+            "PODFORM_TOKEN": ADMIN_TOKEN,
             "PODFORM_ORGANIZATION": self.organization,
         }
         process = subprocess.Popen(
@@ -138,42 +99,35 @@ class Podform:
         self.commands.append(command)
         return command
 
-    def __call__(self, *words: str, **environment: str) -> tuple[int, bytes, str]:
+    def __call__(self, *words: str, environment: Mapping[str, str] | None = None) -> tuple[int, bytes, str]:
         """Run a command to its end: exit code, stdout, what it said."""
         command = self.start(*words, environment=environment)
         return command.end(), bytes(command.stdout), command.said
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory: pytest.TempPathFactory, terraform: str) -> Iterator[Server]:
+def shared_server(tmp_path_factory: pytest.TempPathFactory, terraform: str) -> Iterator[ApiProcess]:
     """One API for all tests that leave it running."""
-    server = Server(tmp_path_factory.mktemp("api"))
+    server = ApiProcess(tmp_path_factory.mktemp("api"))
     server.start()
     yield server
-    server.kill(signal.SIGTERM)
+    server.end()
 
 
 @pytest.fixture
-def podform(shared_server: Server, tmp_path: Path) -> Iterator[Podform]:
+def own_server(tmp_path: Path, terraform: str) -> Iterator[ApiProcess]:
+    """An API that the test may kill."""
+    server = ApiProcess(tmp_path / "data")
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def podform(shared_server: ApiProcess, tmp_path: Path) -> Iterator[Podform]:
     """Commands in an organization of their own."""
     started = Podform(shared_server, f"org-{tmp_path.name}-{os.getpid()}")
     yield started
-    _end_all(started)
-
-
-@pytest.fixture
-def own_server(tmp_path: Path, terraform: str) -> Iterator[Server]:
-    """An API that the test may kill."""
-    data = tmp_path / "data"
-    data.mkdir()
-    server = Server(data)
-    server.start()
-    yield server
-    if server.process is not None and server.process.poll() is None:
-        server.kill(signal.SIGTERM)
-
-
-def _end_all(started: Podform) -> None:
     for command in started.commands:
         if command.process.poll() is None:
             command.process.kill()

@@ -1,15 +1,23 @@
 """`podform run` and its companions against a real API and a real terraform."""
 
+import hashlib
 import json
 import os
 import pty
 import re
 import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.flow.cli.conftest import Podform, Server
+from tests.flow.cli.conftest import Podform
+from tests.flow.server import ADMIN_TOKEN, ApiProcess
 
 pytestmark = pytest.mark.terraform
 
@@ -158,7 +166,7 @@ def test_the_second_interrupt_leaves(podform: Podform, hello: str, tmp_path: Pat
     assert command.end() in {4, 130}, command.said  # 4: the run was faster
 
 
-def test_following_survives_a_killed_api(own_server: Server, tmp_path: Path) -> None:
+def test_following_survives_a_killed_api(own_server: ApiProcess, tmp_path: Path) -> None:
     """An API killed twice in an apply costs the follower no byte and gives it none twice."""
     podform = Podform(own_server, "acme")
     command = podform.start("run", _directory(tmp_path, "slow", _SLOW % 50), "--auto-approve")
@@ -199,7 +207,7 @@ def _closed_pipe() -> int:
         (("logs", "--workspace", "unheard-of"), 7, "unheard-of"),
         (("state", "pull", "--workspace", "unheard-of"), 7, "unheard-of"),
         (("approve", "run-01k9zzzzzzzzzzzzzzzzzzzzzz"), 7, "run-01k9"),
-        (("cancel", "../../x"), 7, "x"),
+        (("cancel", "../../x"), 2, "RUN: is '../../x'"),
     ],
 )
 def test_what_is_wrong_is_said(podform: Podform, hello: str, words: tuple[str, ...], code: int, said: str) -> None:
@@ -212,7 +220,7 @@ def test_what_is_wrong_is_said(podform: Podform, hello: str, words: tuple[str, .
 
 def test_a_wrong_token_is_named(podform: Podform, hello: str) -> None:
     """A token that the API does not know is refused by its variable, and not shown."""
-    code, _, said = podform("run", hello, PODFORM_TOKEN="wrong-token")
+    code, _, said = podform("run", hello, environment={"PODFORM_TOKEN": "wrong-token"})
     assert (code, "PODFORM_TOKEN" in said, "wrong-token" in said) == (7, True, False), said
 
 
@@ -225,3 +233,75 @@ def test_force_cancel_needs_a_cancel_before(podform: Podform, tmp_path: Path) ->
     assert podform("cancel", number)[0] == 0
     podform("cancel", number, "--force")  # may be too late already
     assert command.end() == 4, command.said
+
+
+@pytest.fixture
+def losing_proxy(shared_server: ApiProcess) -> Iterator[str]:
+    """A URL in front of the API where the first answer to each request is lost after it was carried out."""
+    seen: set[tuple[str, str, str]] = set()
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+            answer = httpx.request(
+                self.command, shared_server.url + self.path, content=body, headers=headers, timeout=60, trust_env=False
+            )
+            request = (self.command, self.path, hashlib.sha256(body).hexdigest())
+            if request not in seen:
+                seen.add(request)
+                self.close_connection = True
+                return
+            self.send_response(answer.status_code)
+            for name in ("Content-Type", "X-Podform-Log-Next", "X-Podform-Log-End"):
+                if name in answer.headers:
+                    self.send_header(name, answer.headers[name])
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - http.server looks for these names
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_lost_answers_change_nothing(podform: Podform, hello: str, losing_proxy: str) -> None:
+    """When every first answer is lost there is still one organization, one run, one log and one approval."""
+    code, out, said = podform("run", hello, environment={"PODFORM_URL": losing_proxy})
+    number = _run_number(said)
+    assert code == 5, said
+    code, _, said = podform("approve", number, environment={"PODFORM_URL": losing_proxy})
+    assert code == 0, said
+    code, log, said = podform("logs", "-f", number, environment={"PODFORM_URL": losing_proxy})
+    assert (code, log.startswith(out), b"1 added" in log) == (0, True, True), said
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    client = httpx.Client(base_url=podform.server.url, headers=headers, trust_env=False)
+    with client:
+        organizations = client.get("/api/v1/organization", params={"page[size]": 100}).json()["data"]
+        ours = [each for each in organizations if each["attributes"]["name"] == podform.organization]
+        assert len(ours) == 1
+        jobs = client.get(f"/api/v1/organization/{ours[0]['id']}/job").json()["data"]
+        assert [job["id"] for job in jobs] == [number]
+
+
+def test_serve_becomes_the_api(tmp_path: Path) -> None:
+    """`podform serve` prints the first admin's token once, serves until Ctrl-C, and exits in order."""
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    for shows_token in (True, False):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None
+            printed = b""
+            while b"serving on" not in printed:
+                printed += process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        assert (b"admin token" in printed) is shows_token
