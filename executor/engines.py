@@ -132,7 +132,7 @@ def find(name: str, path: str, cache: Path | None, memory: Path) -> list[Engine]
 
 def _in_cache(name: str, cache: Path | None) -> Iterator[Engine]:
     directory = cache / name if cache else None
-    if directory is None or not directory.is_dir():
+    if directory is None or not os.access(directory, os.R_OK | os.X_OK):
         return
     for entry in sorted(directory.iterdir()):
         program = entry / name
@@ -143,7 +143,8 @@ def _in_cache(name: str, cache: Path | None) -> Iterator[Engine]:
 def _on_path(name: str, path: str, memories: list[Path]) -> Iterator[Engine]:
     for directory in path.split(":"):
         program = Path(directory or ".") / name
-        if program.is_absolute() and program.is_file() and os.access(program, os.X_OK):
+        # access says no where is_file would raise: PATH may name places that this user cannot enter
+        if program.is_absolute() and os.access(program, os.X_OK) and program.is_file():
             version = _version_of(program, memories)
             if version:
                 yield Engine(name, version, program)

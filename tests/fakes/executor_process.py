@@ -41,6 +41,7 @@ class Bench:
     api: FakeExecutorApi
     directory: Path
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    program: tuple[str, ...] = (sys.executable, "-I", "-m", "executor")
     run_id: str = field(default_factory=lambda: ids.new_id("run"))
 
     @property
@@ -91,7 +92,7 @@ class Bench:
 
     def start(self, step: FakeStep, *prefix: str, **more: str) -> subprocess.Popen[bytes]:
         """Start the executor of a step."""
-        command = [*prefix, "env", "--block-signal=TERM", sys.executable, "-I", "-m", "executor"]
+        command = [*prefix, "env", "--block-signal=TERM", *self.program]
         process = subprocess.Popen(
             command,
             env=self.environment(step, **more),

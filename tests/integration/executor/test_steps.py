@@ -6,16 +6,21 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import executor
 from common import ids
 from common.executor_api import StepVariable
 from common.failure_reasons import FailureReason
 from common.statuses import StepKind
 from common.step_report import Outcome, ResourceCounts
 from executor.exit_codes import ExitCode
+from tests.fakes.executor_api import FakeStep
 from tests.fakes.executor_process import Bench
 
 THREE = {
@@ -174,19 +179,19 @@ def provisioned(command: str) -> dict[str, str]:
     }
 
 
-def applied_with(bench: Bench, files: dict[str, str], *prefix: str, **answer: object) -> object:
+def applied_with(bench: Bench, files: dict[str, str], *prefix: str, **answer: Any) -> FakeStep:
     """Plan and apply; the apply step."""
     planned = bench.step(StepKind.PLAN, files, **answer)
-    bench.run(planned, *prefix)
+    assert bench.run(planned, *prefix).outcome is Outcome.FINISHED, planned.report
     step = bench.apply_of(planned, **answer)
     bench.run(step, *prefix)
     return step
 
 
 def test_environment_of_terraform(executor_bench: Bench) -> None:
-    """Terraform gets ENV variables and what the platform sets, never the token, the secret, the claim or the job data."""
+    """Terraform gets ENV variables and what the platform sets, never token, secret, claim or job data."""
     step = executor_bench.step(StepKind.PLAN, provisioned("env | sort | base64 -w0"))
-    answer = {
+    answer: dict[str, Any] = {
         "variables": (env("MINE", "yes"), env("PYTHONPATH", "/evil"), env("TF_CLI_ARGS", "-x")),
         "environment": {"GIVEN": "platform", "MINE": "overridden"},
     }
@@ -223,7 +228,7 @@ def test_sensitive_values_never_reach_the_log(executor_bench: Bench) -> None:
     step = applied_with(
         executor_bench, provisioned('echo "[$S]"; echo -n "$S" | base64; echo "$K"'), variables=variables
     )
-    log = bytes(step.log)  # type: ignore[attr-defined] # applied_with gives the step it made
+    log = bytes(step.log)
     assert b"[***]" in log
     for text in (secret.encode(), base64.b64encode(secret.encode()), b"abcdefghijkl", b"mnopqrstuvwx"):
         assert text not in log
@@ -232,7 +237,7 @@ def test_sensitive_values_never_reach_the_log(executor_bench: Bench) -> None:
 def test_any_bytes_pass(executor_bench: Bench) -> None:
     """NUL, ESC and invalid UTF-8 that terraform prints stand in the log as they came."""
     step = applied_with(executor_bench, provisioned(r"printf 'a\000b\033[0m\377\376c\n'"))
-    assert b"a\0b\x1b[0m\xff\xfec" in bytes(step.log)  # type: ignore[attr-defined] # applied_with gives the step
+    assert b"a\0b\x1b[0m\xff\xfec" in bytes(step.log)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +287,7 @@ def test_wrong_checksum(executor_bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("folder", "good"), [("sub/dir", True), ("../..", False), ("nothing", False), ("link", False)])
-def test_folder(executor_bench: Bench, folder: str, good: bool) -> None:  # noqa: FBT001 - a table
+def test_folder(executor_bench: Bench, folder: str, good: bool) -> None:
     """Terraform runs in the folder of the job data, which must be a directory inside the configuration."""
     files = {"sub/dir/main.tf": THREE["main.tf"], "link": "a file"}
     report = executor_bench.run(executor_bench.step(StepKind.PLAN, files, job={"folder": folder}))
@@ -342,10 +347,12 @@ def test_tampered_plan(executor_bench: Bench) -> None:
 
 def test_errored_state_is_salvaged(executor_bench: Bench) -> None:
     """An errored.tfstate that terraform leaves is shipped as the newest state and kept as an artifact."""
-    script = f'sed \'s/"serial": [0-9]*/"serial": 77/\' {executor_bench.work}/state/terraform.tfstate > errored.tfstate; exit 1'
+    state = executor_bench.work / "state" / "terraform.tfstate"
+    script = f'sed \'s/"serial": [0-9]*/"serial": 77/\' {state} > errored.tfstate; exit 1'
     files = {
         "main.tf": 'resource "terraform_data" "a" {\n  input = "kept"\n}\nresource "terraform_data" "x" {\n'
-        f'  depends_on = [terraform_data.a]\n  provisioner "local-exec" {{\n    command = {json.dumps(script)}\n  }}\n}}\n'
+        '  depends_on = [terraform_data.a]\n  provisioner "local-exec" {\n'
+        f"    command = {json.dumps(script)}\n  }}\n}}\n"
     }
     planned = executor_bench.step(StepKind.PLAN, files)
     executor_bench.run(planned)
@@ -360,7 +367,8 @@ def test_errored_state_is_salvaged(executor_bench: Bench) -> None:
 def test_failed_apply_ships_what_was_made(executor_bench: Bench) -> None:
     """When a resource fails, those made before it are in the final state and the message says what failed."""
     files = {
-        "main.tf": 'resource "terraform_data" "a" {}\nresource "terraform_data" "b" {\n  depends_on = [terraform_data.a]\n'
+        "main.tf": 'resource "terraform_data" "a" {}\n'
+        'resource "terraform_data" "b" {\n  depends_on = [terraform_data.a]\n'
         '  provisioner "local-exec" {\n    command = "exit 3"\n  }\n}\n'
     }
     planned = executor_bench.step(StepKind.PLAN, files)
@@ -404,6 +412,23 @@ def test_refresh_only_target_and_replace(executor_bench: Bench) -> None:
     assert report.counts is None
 
 
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all")
+
+
+def program_for_nobody(directory: Path) -> tuple[str, ...]:
+    """The executor's code and an interpreter where any user can read them."""
+    root = Path(executor.__file__).parents[1]
+    for package in ("common", "executor"):
+        shutil.copytree(root / package, directory / "code" / package)
+    code = str(directory / "code")
+    start = f"import sys, runpy; sys.path.insert(0, {code!r}); runpy.run_module('executor', run_name='__main__')"
+    for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        probe = (*NOBODY, "env", python, "-I", "-c", "import sys, json; sys.exit(sys.version_info < (3, 11))")
+        if Path(python).exists() and subprocess.run(probe, check=False, capture_output=True).returncode == 0:
+            return (python, "-I", "-c", start)
+    pytest.skip("no Python 3.11 that an ordinary user may run")
+
+
 HOSTILE_READER = (
     "cat /proc/$(ps -o ppid= -p $(ps -o ppid= -p $$ | tr -d ' ') | tr -d ' ')/environ >/dev/null 2>&1 "
     "&& echo READ-IT || echo COULD-NOT"
@@ -419,9 +444,9 @@ def test_code_of_the_step_cannot_read_the_executor(executor_bench: Bench) -> Non
     (executor_bench.directory / "engines").mkdir()
     for path in (executor_bench.work, executor_bench.directory / "engines"):
         os.chown(path, 65534, 65534)
-    prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    step = applied_with(executor_bench, provisioned(HOSTILE_READER), *prefix)
-    log = bytes(step.log)  # type: ignore[attr-defined] # applied_with gives the step
+    executor_bench.program = program_for_nobody(executor_bench.directory)
+    step = applied_with(executor_bench, provisioned(HOSTILE_READER), *NOBODY)
+    log = bytes(step.log)
     assert b"COULD-NOT" in log.replace(b"echo COULD-NOT", b"")
     assert b"WARNING" not in log
 
@@ -431,7 +456,7 @@ def test_root_is_warned(executor_bench: Bench) -> None:
     """An executor that runs as root says in the step's log what that means; its secrets are blanked all the same."""
     reader = "tr '\\0' '\\n' < /proc/$(ps -o ppid= -p $(ps -o ppid= -p $$ | tr -d ' ') | tr -d ' ')/environ"
     step = applied_with(executor_bench, provisioned(reader))
-    log = bytes(step.log)  # type: ignore[attr-defined] # applied_with gives the step
+    log = bytes(step.log)
     assert b"podform: WARNING: this executor runs as root" in log
     assert b"InternalSecret=xxx" in log
     assert executor_bench.api.secret.encode() not in log

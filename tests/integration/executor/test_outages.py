@@ -1,0 +1,132 @@
+"""The API away, slow or forgetful at every point: the executor repeats until all of it is delivered."""
+
+import hashlib
+import json
+import random
+import time
+
+import pytest
+
+from common.statuses import StepKind
+from common.step_report import Outcome
+from executor.exit_codes import ExitCode
+from tests.fakes.executor_process import Bench, wait_until
+
+CHAIN = {
+    "main.tf": "\n".join(
+        f'resource "terraform_data" "r{number}" {{\n'
+        + (f"  depends_on = [terraform_data.r{number - 1}]\n" if number else "")
+        + '  provisioner "local-exec" {\n    command = "echo line; sleep 0.2"\n  }\n}'
+        for number in range(6)
+    )
+}
+
+ENDPOINTS = ("claim", "configuration", "state", "log", "heartbeat", "artifacts", "finish")
+
+
+@pytest.mark.parametrize("kind", ["drop_request", "drop_answer", "503", "429", "404"])
+def test_every_call_fails_first(executor_bench: Bench, kind: str) -> None:
+    """Each endpoint fails twice (connection cut, answer lost, error pages): plan and apply still end well, once."""
+    for endpoint in ENDPOINTS:
+        executor_bench.api.fault(endpoint, kind, times=2)
+    planned = executor_bench.step(StepKind.PLAN, CHAIN)
+    assert executor_bench.run(planned).outcome is Outcome.FINISHED
+    for endpoint in ENDPOINTS:
+        executor_bench.api.fault(endpoint, kind, times=2)
+    step = executor_bench.apply_of(planned)
+    report = executor_bench.run(step)
+    assert report.outcome is Outcome.FINISHED
+    assert report.log_bytes == len(step.log)
+    assert step.states[-1][2]
+    assert bytes(step.log).count(b"(local-exec): line") == 6
+
+
+def test_api_away_before_the_claim(executor_bench: Bench) -> None:
+    """An executor that starts while the API is away claims when it is back."""
+    step = executor_bench.step(StepKind.PLAN, CHAIN)
+    executor_bench.api.away = True
+    process = executor_bench.start(step)
+    time.sleep(0.5)
+    assert process.poll() is None
+    executor_bench.api.away = False
+    executor_bench.end(process)
+    assert step.report.outcome is Outcome.FINISHED
+
+
+def test_api_away_during_an_apply(executor_bench: Bench) -> None:
+    """An outage in an apply stops nothing: log and state arrive whole afterwards."""
+    planned = executor_bench.step(StepKind.PLAN, CHAIN)
+    executor_bench.run(planned)
+    step = executor_bench.apply_of(planned)
+    process = executor_bench.start(step)
+    wait_until(lambda: b"(local-exec): line" in step.log, "the apply works")
+    executor_bench.api.away = True
+    executor_bench.api.notify()
+    before = len(step.log)
+    time.sleep(2.0)
+    assert len(step.log) == before
+    executor_bench.api.away = False
+    executor_bench.end(process)
+    assert step.report.outcome is Outcome.FINISHED
+    assert step.report.log_bytes == len(step.log)
+    assert len(json.loads(step.states[-1][1])["resources"]) == 6
+    assert bytes(step.log).count(b"(local-exec): line") == 6
+
+
+def test_unreachable_api_ends_in_its_own_exit_code(executor_bench: Bench) -> None:
+    """An executor gives up when the delivery time is over, and says so by its exit code."""
+    step = executor_bench.step(StepKind.PLAN, CHAIN)
+    executor_bench.api.away = True
+    process = executor_bench.start(step, PODFORM_DELIVERY_SECONDS="0.5")
+    executor_bench.end(process)
+    assert process.returncode == ExitCode.NEVER_CLAIMED
+
+
+def test_undeliverable_state_keeps_the_step_alive(executor_bench: Bench) -> None:
+    """A final state that cannot be delivered holds the step until the delivery time is over, and stays on disk."""
+    planned = executor_bench.step(StepKind.PLAN, CHAIN)
+    executor_bench.run(planned)
+    step = executor_bench.apply_of(planned)
+    executor_bench.api.fault("state", "503", times=0)
+    process = executor_bench.start(step, PODFORM_DELIVERY_SECONDS="3")
+    wait_until(lambda: b"(local-exec): line" in step.log, "the apply works")
+    executor_bench.api.away = True
+    executor_bench.api.notify()
+    executor_bench.end(process)
+    assert process.returncode == ExitCode.UNDELIVERED
+    kept = list(executor_bench.work.rglob("last.tfstate"))
+    assert len(kept) == 1
+    assert len(json.loads(kept[0].read_bytes())["resources"]) == 6
+
+
+def test_state_is_shipped_while_terraform_works(executor_bench: Bench) -> None:
+    """Several versions arrive during an apply, each whole, with rising serials, the last one final."""
+    planned = executor_bench.step(StepKind.PLAN, CHAIN)
+    executor_bench.run(planned)
+    step = executor_bench.apply_of(planned)
+    executor_bench.run(step)
+    serials = [serial for serial, _, _ in step.states]
+    assert len(set(serials)) >= 3
+    assert serials == sorted(serials)
+    assert [final for _, _, final in step.states].count(True) == 1
+    assert step.states[-1][2]
+    for _, data, _ in step.states:
+        assert json.loads(data)["resources"]
+
+
+def test_flood_of_output(executor_bench: Bench) -> None:
+    """Megabytes of random bytes printed during an outage arrive complete and in order."""
+    noise = random.Random(7).randbytes(3_000_000)
+    directory = executor_bench.directory / "engines" / "terraform" / "1.9.9"
+    directory.mkdir(parents=True)
+    (directory / "noise").write_bytes(noise)
+    engine = directory / "terraform"
+    engine.write_text(f"#!/bin/sh\ncat {directory}/noise\nexit 1\n")
+    engine.chmod(0o755)
+    executor_bench.api.fault("log", "503", times=4)
+    step = executor_bench.step(StepKind.PLAN, CHAIN, job={"engine_version": "1.9.9"})
+    report = executor_bench.run(step)
+    assert report.outcome is Outcome.ERRORED
+    assert report.log_bytes == len(step.log)
+    start = bytes(step.log).index(noise[:64])
+    assert hashlib.sha256(step.log[start : start + len(noise)]).digest() == hashlib.sha256(noise).digest()
