@@ -220,7 +220,7 @@ class JobController:
             kept = {name: old[name] for name in ("conditions", "completionTime") if name in old}
             fixed = {
                 "startTime": old.get("startTime", now()),
-                "ready": status["active"],
+                "ready": ready,
                 "terminating": len(terminating),
             }
             job["status"] = {name: value for name, value in status.items() if value} | fixed | kept
