@@ -25,7 +25,6 @@ class Attempt:
     pods: dict[str, Json] = field(default_factory=dict)  # by uid
     pods_gone: set[str] = field(default_factory=set)
     events: Sequence[Json] = ()
-    ran: bool = False
 
     @property
     def uid(self) -> str:
@@ -95,7 +94,6 @@ class Picture:
             attempt.job, attempt.job_gone = item, kind == "DELETED"
         else:
             self._take_pod(attempt, kind, item)
-        attempt.ran = attempt.ran or attempt.phase() is CarrierPhase.RUNNING
         return name
 
     def observation(self, name: str) -> CarrierObservation:
@@ -130,13 +128,15 @@ class Picture:
         """The names of attempts that do not run yet."""
         return [name for name, attempt in self.attempts.items() if attempt.phase() is CarrierPhase.PENDING]
 
-    def forget_gone(self, name: str) -> None:
-        """Drop an attempt of which nothing is left in the cluster and whose end has been told."""
+    def forget_gone(self, name: str) -> bool:
+        """Drop an attempt of which nothing is left in the cluster and whose end has been told; whether it was."""
         attempt, told = self.attempts.get(name), self._told.get(name)
         if attempt is None or told is None or told.phase is not CarrierPhase.ENDED:
-            return
-        if (attempt.job is None or attempt.job_gone) and set(attempt.pods) <= attempt.pods_gone:
-            del self.attempts[name], self._told[name]
+            return False
+        if not (attempt.job is None or attempt.job_gone) or set(attempt.pods) - attempt.pods_gone:
+            return False
+        del self.attempts[name], self._told[name]
+        return True
 
     def _current(self, name: str, job: Json) -> Attempt:
         """The attempt of this very Job: one of the same name with another uid is another carrier."""

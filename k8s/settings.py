@@ -27,6 +27,7 @@ class WatchSettings:
     silent_seconds: float = 90.0  # a socket without a byte for so long is dead (bookmarks come about every 60)
     relist_seconds: float = 300.0  # a list besides the watch: a restored etcd makes a watch silent for good
     diagnose_seconds: float = 5.0  # how often an attempt that does not start is looked at again
+    settle_seconds: float = 1.0  # how long a bad end waits for what the other watch knows of its cause
     forbidden_seconds: float = 300.0  # how long to leave a resource alone that the Role does not allow
     first_backoff_seconds: float = 0.5
     longest_backoff_seconds: float = 30.0

@@ -113,6 +113,7 @@ class Watcher:
         self.jobs, self.settings = jobs, settings
         self._client, self._observer = client, observer
         self._dirty: set[str] = set()
+        self._settled_at: dict[str, float] = {}  # monotonic; of attempts that ended badly
         self._wake = asyncio.Event()
         self._ready = {"jobs": asyncio.Event(), "pods": asyncio.Event()}
         self._events_forbidden = False
@@ -157,12 +158,27 @@ class Watcher:
 
     async def tell(self, name: str) -> None:
         """Tell the observer of one attempt, if there is news."""
+        if self._unsettled(name):
+            return
         observation = self.picture.news(name)
         if observation is not None:
             if observation.phase is CarrierPhase.ENDED and observation.exit_code != 0:
                 observation = replace(observation, log_tail=await self._log_tail(name))
             await self._tell_observer(observation)
-        self.picture.forget_gone(name)
+        if self.picture.forget_gone(name):
+            self._settled_at.pop(name, None)
+
+    def _unsettled(self, name: str) -> bool:
+        """Whether a bad end must wait: Jobs and pods come by two watches, and the cause may be in the later one
+        (a deadline is on the Job, an exit code on the pod)."""
+        seen = self.picture.observation(name)
+        if seen.phase is not CarrierPhase.ENDED or seen.exit_code == 0:
+            return False
+        now = time.monotonic()
+        if name not in self._settled_at:
+            self._settled_at[name] = now + self.settings.settle_seconds
+            asyncio.get_running_loop().call_later(self.settings.settle_seconds, self.changed, {name})
+        return now < self._settled_at[name]
 
     async def _tell_observer(self, observation: CarrierObservation) -> None:
         try:

@@ -148,6 +148,7 @@ class Cluster:
         def lose() -> None:
             self._disrupt_now(pod, "DeletionByPodGC", "PodGC: node no longer exists")
             self.store.change("pods", pod, lambda pod: pod["status"].update(phase="Failed"))
+            self.controller.reconcile()  # a finalizer keeps a real pod until its end has been counted
             self.store.remove("pods", pod)
             self.kubelet.kill(pod, "Error")
 

@@ -17,6 +17,7 @@ QUICK = WatchSettings(
     silent_seconds=5.0,
     relist_seconds=30.0,
     diagnose_seconds=0.1,
+    settle_seconds=0.4,
     forbidden_seconds=30.0,
     first_backoff_seconds=0.02,
     longest_backoff_seconds=0.1,

@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -375,14 +376,7 @@ def test_a_deadline_is_told_as_one() -> None:
 @pytest.mark.parametrize("trouble", ["compact", "cut", "silent", "unavailable"])
 def test_the_watch_survives(trouble: str) -> None:
     """After a 410, a cut watch, a socket gone silent or an API server in trouble, the end is still told."""
-    quick = WatchSettings(
-        watch_seconds=2,
-        silent_seconds=0.5,
-        relist_seconds=1.0,
-        diagnose_seconds=0.1,
-        first_backoff_seconds=0.02,
-        longest_backoff_seconds=0.1,
-    )
+    quick = replace(QUICK, silent_seconds=0.5, relist_seconds=1.0)
 
     async def scenario(cluster: Cluster) -> None:
         async with launching(cluster, quick) as (launcher, notes):

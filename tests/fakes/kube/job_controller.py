@@ -208,6 +208,7 @@ class JobController:
         pods = self._pods_of(job)
         running = [pod for pod in pods if pod["status"]["phase"] not in FINAL_PHASES]
         terminating = [pod for pod in running if pod["metadata"].get("deletionTimestamp")]
+        ready = len([pod for pod in running if pod["status"]["phase"] == "Running"])
         status = {
             "active": len(running) - len(terminating),
             "failed": record.failed,
@@ -219,7 +220,7 @@ class JobController:
             kept = {name: old[name] for name in ("conditions", "completionTime") if name in old}
             fixed = {
                 "startTime": old.get("startTime", now()),
-                "ready": status["active"],
+                "ready": ready,
                 "terminating": len(terminating),
             }
             job["status"] = {name: value for name, value in status.items() if value} | fixed | kept
