@@ -79,7 +79,7 @@ def build(settings: Settings, api_url: str) -> Server:
 
     app = Starlette(
         routes=[*public.routes(ports), *executor.routes(ports)],
-        middleware=public.middleware(),
+        middleware=public.middleware(ports),
         exception_handlers=public.exception_handlers(),
     )
     return Server(app, ports, running)
