@@ -161,8 +161,6 @@ def test_events_give_the_exact_text_back(tmp_path: Path) -> None:
         for bad in ("x", "-1", "9" * 30, "\u00b2"):
             header = httpx.Headers({"Last-Event-ID": bad}, encoding="latin-1")
             refused = await api.client.get(f"{path}/stream", headers=header)
-                f"{path}/stream", headers=httpx.Headers({"Last-Event-ID": bad}, encoding="latin-1")
-            )
             assert refused.status_code == 422
             assert refused.json()["errors"][0]["source"] == {"header": "Last-Event-ID"}
 
