@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.routes.bodies import JSON_TYPES
 from api.routes.errors import MEDIA_TYPE
 from api.routes.operations import Operation
 
@@ -104,7 +105,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if operation.body:
         described["requestBody"] = {
             "required": True,
-            "content": {MEDIA_TYPE: {"schema": schemas.written(operation.body)}},
+            "content": {kind: {"schema": schemas.written(operation.body)} for kind in sorted(JSON_TYPES)},
         }
     elif operation.raw_body:
         described["requestBody"] = {"required": True, "content": {operation.raw_body: {}}}

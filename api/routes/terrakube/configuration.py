@@ -29,7 +29,7 @@ class NewConfiguration(Written):
     """The resource of a POST."""
 
     type: Literal["configuration"]
-    id: Annotated[str | None, jsonapi.id_of("configuration_version")] = Field(None)
+    id: Annotated[str, jsonapi.id_of("configuration_version")] | None = None
     attributes: ConfigurationAttributes = ConfigurationAttributes()
 
 

@@ -36,7 +36,7 @@ class NewOrganization(Written):
     """The resource of a POST."""
 
     type: Literal["organization"]
-    id: Annotated[str | None, jsonapi.id_of("organization")] = Field(None)
+    id: Annotated[str, jsonapi.id_of("organization")] | None = None
     attributes: NewOrganizationAttributes
 
 

@@ -48,7 +48,7 @@ class NewVariable(Written):
     """The resource of a POST."""
 
     type: Literal["variable"]
-    id: Annotated[str | None, jsonapi.id_of("variable")] = Field(None)
+    id: Annotated[str, jsonapi.id_of("variable")] | None = None
     attributes: NewVariableAttributes
 
 

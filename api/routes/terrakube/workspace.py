@@ -69,7 +69,7 @@ class NewWorkspace(Written):
     """The resource of a POST."""
 
     type: Literal["workspace"]
-    id: Annotated[str | None, jsonapi.id_of("workspace")] = Field(None)
+    id: Annotated[str, jsonapi.id_of("workspace")] | None = None
     attributes: NewWorkspaceAttributes
 
 
