@@ -7,23 +7,23 @@ as a newcomer would type it.
 import argparse
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = "examples/hello"
 ORGANIZATION, WORKSPACE = "demo", "hello"
+DEFAULT_PORT = 8080
 START_SECONDS = 60
 
 
@@ -31,12 +31,24 @@ class DemoError(Exception):
     """The demo cannot go on; str(error) says why."""
 
 
+class PortTakenError(DemoError):
+    """Somebody else listens at the port."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API that serves at this URL."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+
 @dataclass(frozen=True)
 class Engine:
-    """The terraform or tofu of the demo; `cache` is a PODFORM_ENGINE_CACHE that holds it, empty for PATH."""
+    """The terraform or tofu of the demo, and what of the API's environment leads to it."""
 
     kind: str
-    cache: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def main() -> int:
@@ -45,15 +57,14 @@ def main() -> int:
     # A stop by SIGTERM tidies up as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        engine = find_engine(options.engine)
         data = Path(options.data_dir).resolve()
         data.mkdir(parents=True, exist_ok=True)
+        engine = find_engine(options.engine, data)
         token = admin_token(data)
-        port = options.port or free_port(8080)
-        with serving(port, data, token, engine) as api:
-            first_apply(port, token, engine)
-            tell(port, token)
-            return 0 if options.once else serve_on(api)
+        with serving(options.port, data, token, engine) as api:
+            first_apply(api.url, token, engine)
+            tell(api.url, token)
+            return 0 if options.once else serve_on(api.process)
     except DemoError as error:
         say(str(error))
         return 1
@@ -66,15 +77,15 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo", description="A first plan and apply on this machine.")
     parser.add_argument("--once", action="store_true", help="stop after the apply instead of serving on")
     parser.add_argument("--engine", metavar="PATH", help="the terraform or tofu to use (default: the one on PATH)")
-    parser.add_argument("--port", type=int, default=0, help="port of the API (default: 8080, or a free one)")
+    parser.add_argument("--port", type=int, help="port of the API (default: 8080, or a free one)")
     parser.add_argument("--data-dir", default=str(ROOT / ".demo"), help="where everything is kept (default: .demo)")
     return parser.parse_args()
 
 
-def find_engine(given: str | None) -> Engine:
+def find_engine(given: str | None, data: Path) -> Engine:
     """The engine that was asked for, the one on PATH, or one that is installed for the purpose."""
     if given:
-        return chosen_engine(Path(given))
+        return chosen_engine(Path(given), data)
     for kind in ("terraform", "tofu"):
         if found := shutil.which(kind):
             say(f"using {found}")
@@ -83,11 +94,11 @@ def find_engine(given: str | None) -> Engine:
     answer = subprocess.run([ROOT / "scripts/install-engine"], stdout=subprocess.PIPE, text=True, check=False)
     if answer.returncode:
         raise DemoError("no engine could be installed; give one by --engine PATH")
-    return Engine("terraform", answer.stdout.strip())
+    return Engine("terraform", {"PODFORM_ENGINE_CACHE": answer.stdout.strip()})
 
 
-def chosen_engine(path: Path) -> Engine:
-    """An engine cache that holds the one program at this path."""
+def chosen_engine(path: Path, data: Path) -> Engine:
+    """The program at this path, put first on PATH under the name that it needs there."""
     if not os.access(path, os.X_OK) or not path.is_file():
         raise DemoError(f"--engine: {path} is no program that can be run")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
@@ -99,13 +110,12 @@ def chosen_engine(path: Path) -> Engine:
     except (ValueError, KeyError) as error:
         raise DemoError(f"--engine: {path} does not answer `version -json` as terraform and tofu do") from error
     kind = "tofu" if "tofu" in path.resolve().name else "terraform"
-    cache = ROOT / ".tools" / "chosen"
-    shutil.rmtree(cache, ignore_errors=True)
-    home = cache / kind / version
-    home.mkdir(parents=True)
-    (home / kind).symlink_to(path.resolve())
+    link = data / "engine" / kind
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.resolve())
     say(f"using {path} ({kind} {version})")
-    return Engine(kind, str(cache))
+    return Engine(kind, {"PATH": f"{link.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"})
 
 
 def admin_token(data: Path) -> str:
@@ -117,33 +127,32 @@ def admin_token(data: Path) -> str:
     return path.read_text()
 
 
-def free_port(wanted: int) -> int:
-    """The wanted port when nobody listens there, else any free one."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                say(f"port {port} is taken, using another one")
-                continue
-            return int(probe.getsockname()[1])
-    raise DemoError("there is no free port on 127.0.0.1")
-
-
 @contextmanager
-def serving(port: int, data: Path, token: str, engine: Engine) -> Iterator[subprocess.Popen[bytes]]:
-    """An API that answers, stopped at the end."""
+def serving(port: int | None, data: Path, token: str, engine: Engine) -> Iterator[Api]:
+    """An API that answers, stopped at the end. Without a port: 8080, or any free one when that is taken."""
+    try:
+        api = started(port if port is not None else DEFAULT_PORT, data, token, engine)
+    except PortTakenError:
+        if port is not None:
+            raise
+        say(f"port {DEFAULT_PORT} is taken: using another one")
+        api = started(0, data, token, engine)
+    try:
+        yield api
+    finally:
+        stop(api.process)
+
+
+def started(port: int, data: Path, token: str, engine: Engine) -> Api:
+    """An API that is ready; DemoError with the end of its log when it does not become so."""
     log = data / "api.log"
-    say(f"starting the API at {url(port)} (its log: {log})")
+    say(f"starting the API (its log: {log})")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PODFORM_", "TF_"))}
-    environment["PODFORM_ADMIN_TOKEN"] = token
-    if engine.cache:
-        environment["PODFORM_ENGINE_CACHE"] = engine.cache
+    environment |= {**engine.environment, "PODFORM_ADMIN_TOKEN": token}
     command = [sys.executable, "-m", "api", "--port", str(port), "--data-dir", str(data)]
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches this script alone, which then stops the API in order.
-        api = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=ROOT,
             env=environment,
@@ -151,28 +160,35 @@ def serving(port: int, data: Path, token: str, engine: Engine) -> Iterator[subpr
             stderr=output,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-        )  # fmt: skip - one line per group of arguments
+        )
     try:
-        wait_until_ready(api, port, log)
-        yield api
-    finally:
-        stop(api)
+        url = await_ready(process, log)
+    except BaseException:
+        stop(process)
+        raise
+    say(f"the API is ready at {url}")
+    return Api(process, url)
 
 
-def wait_until_ready(api: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Return when /readyz answers 200; DemoError when the API ends or takes too long."""
+def await_ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The API's URL, once this very process serves there and /readyz answers 200."""
     # Straight to this machine, whatever proxy the environment names.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_SECONDS
-    while api.poll() is None and time.monotonic() < deadline:
-        try:
-            with direct.open(f"{url(port)}/readyz", timeout=5):
-                say("the API is ready")
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    sys.stderr.write("".join(log.read_text(errors="replace").splitlines(keepends=True)[-15:]))
-    raise DemoError(f"the API did not start; the whole log is in {log}")
+    while process.poll() is None and time.monotonic() < deadline:
+        # Its own word for where it serves: somebody else's API may answer at the port that it did not get.
+        if found := re.search(r"serving on (\S+)", log.read_text(errors="replace")):
+            try:
+                with direct.open(f"{found[1]}/readyz", timeout=5):
+                    return found[1]
+            except OSError:
+                pass  # not yet
+        time.sleep(0.05)
+    said = log.read_text(errors="replace")
+    if "cannot listen" in said:
+        raise PortTakenError(said.splitlines()[-1])
+    sys.stderr.write("".join(said.splitlines(keepends=True)[-15:]))
+    raise DemoError(f"the API did not start; its log is in {log}")
 
 
 def stop(api: subprocess.Popen[bytes]) -> None:
@@ -188,33 +204,33 @@ def stop(api: subprocess.Popen[bytes]) -> None:
         api.wait()
 
 
-def first_apply(port: int, token: str, engine: Engine) -> None:
+def first_apply(url: str, token: str, engine: Engine) -> None:
     """Plan and apply the example, and show its outputs out of the state."""
     where = ["--workspace", WORKSPACE, "--organization", ORGANIZATION]
     run = ["run", EXAMPLE, *where, "--iac-type", engine.kind, "--auto-approve", "--message", "scripts/demo"]
     say("$ podform " + " ".join(run))
-    if code := podform(port, token, run).returncode:
+    if code := podform(url, token, run).returncode:
         raise DemoError(f"the run did not end well (exit code {code})")
     say("$ podform " + " ".join(["state", "pull", *where]) + "   (its outputs:)")
-    answer = podform(port, token, ["state", "pull", *where], stdout=subprocess.PIPE)
+    answer = podform(url, token, ["state", "pull", *where], stdout=subprocess.PIPE)
     if answer.returncode:
         raise DemoError("the state could not be read")
     for name, output in json.loads(answer.stdout)["outputs"].items():
         print(f"{name} = {json.dumps(output['value'])}", flush=True)
 
 
-def podform(port: int, token: str, words: list[str], stdout: int | None = None) -> subprocess.CompletedProcess[bytes]:
+def podform(url: str, token: str, words: list[str], stdout: int | None = None) -> subprocess.CompletedProcess[bytes]:
     """Run the `podform` command against the demo's API."""
-    environment = dict(os.environ) | {"PODFORM_URL": url(port), "PODFORM_TOKEN": token}
+    environment = dict(os.environ) | {"PODFORM_URL": url, "PODFORM_TOKEN": token}
     command = [sys.executable, "-m", "cli.main", *words]
     return subprocess.run(command, cwd=ROOT, env=environment, stdout=stdout, check=False)
 
 
-def tell(port: int, token: str) -> None:
+def tell(url: str, token: str) -> None:
     """What a newcomer can do next."""
     print(
-        f"\nPodform is at {url(port)}. To use it from another terminal:\n\n"
-        f"  export PODFORM_URL={url(port)} PODFORM_TOKEN={token} PODFORM_ORGANIZATION={ORGANIZATION}\n"
+        f"\nPodform is at {url}. To use it from another terminal:\n\n"
+        f"  export PODFORM_URL={url} PODFORM_TOKEN={token} PODFORM_ORGANIZATION={ORGANIZATION}\n"
         f"  .venv/bin/podform run {EXAMPLE}\n",
         flush=True,
     )
@@ -226,11 +242,6 @@ def serve_on(api: subprocess.Popen[bytes]) -> int:
     code = api.wait()
     say(f"the API has ended (exit code {code})")
     return code or 1
-
-
-def url(port: int) -> str:
-    """The API's base URL."""
-    return f"http://127.0.0.1:{port}"
 
 
 def say(text: str) -> None:

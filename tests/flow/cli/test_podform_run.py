@@ -301,7 +301,9 @@ def test_serve_becomes_the_api(tmp_path: Path) -> None:
             assert process.stdout is not None
             printed = b""
             while b"serving on" not in printed:
-                printed += process.stdout.readline()
+                line = process.stdout.readline()
+                assert line, "the API ended"
+                printed += line
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
         assert (b"admin token" in printed) is shows_token

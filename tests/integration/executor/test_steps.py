@@ -38,6 +38,12 @@ def env(key: str, value: str, *, sensitive: bool = False) -> StepVariable:
     return StepVariable(key=key, value=value, category="ENV", sensitive=sensitive)
 
 
+def terraform_version() -> str:
+    """The version of the terraform on PATH."""
+    answer = subprocess.run(["terraform", "version", "-json"], capture_output=True, check=True)
+    return str(json.loads(answer.stdout)["terraform_version"])
+
+
 def outputs(state: bytes) -> dict[str, object]:
     """The outputs in a state."""
     return {name: output["value"] for name, output in json.loads(state)["outputs"].items()}
@@ -50,7 +56,7 @@ def test_plan_and_apply(executor_bench: Bench) -> None:
     assert report.outcome is Outcome.FINISHED
     assert report.has_changes is True
     assert report.counts == ResourceCounts(add=3)
-    assert report.engine_version == "1.11.4"
+    assert report.engine_version == terraform_version()
     assert report.log_bytes == len(planned.log)
     assert report.plan is not None
     assert report.plan.plan_sha256 == hashlib.sha256(planned.artifacts["plan"]).hexdigest()
@@ -303,7 +309,7 @@ def test_missing_engine(executor_bench: Bench) -> None:
     report = executor_bench.run(step)
     assert report.failure_reason is FailureReason.ENGINE_UNAVAILABLE
     assert "~> 9.9" in report.message
-    assert "1.11.4" in report.message
+    assert terraform_version() in report.message
     assert b"podform: engine_unavailable" in step.log
 
 
@@ -416,7 +422,9 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-
 
 
 def program_for_nobody(directory: Path) -> tuple[str, ...]:
-    """The executor's code and an interpreter where any user can read them."""
+    """The executor's code and an interpreter where any user can read them; terraform must be runnable by all too."""
+    if subprocess.run([*NOBODY, "terraform", "version"], check=False, capture_output=True).returncode:
+        pytest.skip("no terraform that an ordinary user may run")
     root = Path(executor.__file__).parents[1]
     for package in ("common", "executor"):
         shutil.copytree(root / package, directory / "code" / package)
@@ -438,7 +446,8 @@ HOSTILE_READER = (
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user for this test")
 def test_code_of_the_step_cannot_read_the_executor(executor_bench: Bench) -> None:
     """As an ordinary user, a local-exec cannot read the environment of the executor that runs it."""
-    for path in (executor_bench.directory, *executor_bench.directory.parents[:2]):
+    ours = [path for path in executor_bench.directory.parents if "pytest-of-" in str(path)]
+    for path in (executor_bench.directory, *ours):
         path.chmod(0o755)
     executor_bench.work.mkdir()
     (executor_bench.directory / "engines").mkdir()
