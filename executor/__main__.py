@@ -6,6 +6,7 @@ Carries out one step and exits with one of exit_codes. SIGTERM and SIGINT cancel
 import os
 import signal
 import sys
+import traceback
 from types import FrameType
 
 from executor import hardening, settings
@@ -80,7 +81,11 @@ def _end(code: ExitCode, text: str) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except Exception:  # noqa: BLE001 - whatever it is: its own exit code, and the reason for whoever reads the output
+        traceback.print_exc()
+        code = ExitCode.FAILED
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a thread in a long-poll must not delay the end

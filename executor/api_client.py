@@ -142,7 +142,10 @@ class ApiClient:
         connection = self._connection(timeout)
         if not isinstance(body, bytes):
             body.seek(0)
-        connection.request(method, path, body=body or None, headers=dict(headers))
+        try:
+            connection.request(method, path, body=body or None, headers=dict(headers))
+        except BrokenPipeError:
+            pass  # the API stopped reading a large body: its answer says why
         response = connection.getresponse()
         data = response.read()
         return Answer(response.status, dict(response.getheaders()), data)

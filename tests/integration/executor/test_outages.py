@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from common.failure_reasons import FailureReason
 from common.statuses import StepKind
 from common.step_report import Outcome
 from executor.exit_codes import ExitCode
@@ -112,6 +113,27 @@ def test_state_is_shipped_while_terraform_works(executor_bench: Bench) -> None:
     assert step.states[-1][2]
     for _, data, _ in step.states:
         assert json.loads(data)["resources"]
+
+
+def test_full_disk(executor_bench: Bench) -> None:
+    """A disk that takes no more of the log neither kills nor blocks the step; its report tells the log's length."""
+    directory = executor_bench.directory / "engines" / "terraform" / "1.9.9"
+    directory.mkdir(parents=True)
+    engine = directory / "terraform"
+    engine.write_text("#!/bin/sh\nhead -c 3000000 /dev/zero\nexit 1\n")
+    engine.chmod(0o755)
+    step = executor_bench.step(StepKind.PLAN, CHAIN, job={"engine_version": "1.9.9"})
+    report = executor_bench.run(step, "prlimit", "--fsize=1000000")
+    assert report.exit_code == 1
+    assert report.log_bytes == len(step.log) <= 1_000_000
+
+
+def test_unusable_work_directory(executor_bench: Bench) -> None:
+    """A step whose work directory cannot be used is reported with the system's words."""
+    executor_bench.work.write_text("a file in the way")
+    report = executor_bench.run(executor_bench.step(StepKind.PLAN, CHAIN))
+    assert report.failure_reason is FailureReason.EXECUTOR_FAILED
+    assert "work directory" in report.message
 
 
 def test_flood_of_output(executor_bench: Bench) -> None:
