@@ -3,15 +3,24 @@
 import hashlib
 import json
 import random
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from common.failure_reasons import FailureReason
 from common.statuses import StepKind
 from common.step_report import Outcome
 from executor.exit_codes import ExitCode
-from tests.fakes.executor_process import Bench, wait_until
+from tests.fakes.executor_api import FakeExecutorApi
+from tests.fakes.executor_process import Bench, bench, wait_until
 
 CHAIN = {
     "main.tf": "\n".join(
@@ -113,6 +122,49 @@ def test_state_is_shipped_while_terraform_works(executor_bench: Bench) -> None:
     assert step.states[-1][2]
     for _, data, _ in step.states:
         assert json.loads(data)["resources"]
+
+
+def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for 127.0.0.1: its file, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file, private = directory / "api.pem", directory / "api.key"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, private)
+    return file, context
+
+
+def test_tls(tmp_path: Path) -> None:
+    """Over https the API's certificate is checked, against the authorities of PODFORM_CA_FILE too."""
+    file, context = certificate(tmp_path)
+    with bench(tmp_path) as made:
+        made.api.close()
+        made.api = FakeExecutorApi(tls=context)
+        try:
+            step = made.step(StepKind.PLAN, CHAIN)
+            untrusting = made.start(step, PODFORM_DELIVERY_SECONDS="0.3")
+            assert "CERTIFICATE_VERIFY_FAILED" in made.end(untrusting)
+            assert untrusting.returncode == ExitCode.NEVER_CLAIMED
+            assert made.run(step, PODFORM_CA_FILE=str(file)).outcome is Outcome.FINISHED
+        finally:
+            made.api.close()
 
 
 def test_full_disk(executor_bench: Bench) -> None:
