@@ -59,8 +59,10 @@ def _carry_out(wanted: Settings, cancellation: Cancellation) -> int:
     try:
         job = job_data.decode(wanted.job_data)
         api = ApiClient(job.api_url, job.step_id, wanted.ca_file)
-    except (BadInputError, OSError) as error:
+    except BadInputError as error:
         return _end(ExitCode.BAD_JOB_DATA, f"EphemeralJobData cannot be used: {error}")
+    except SettingsError as error:
+        return _end(ExitCode.BAD_SETTINGS, str(error))
     try:
         answer = claim(job, wanted.internal_secret, api, cancellation, delivery)
     except RefusedError as error:

@@ -162,6 +162,9 @@ def test_tls(tmp_path: Path) -> None:
             untrusting = made.start(step, PODFORM_DELIVERY_SECONDS="0.3")
             assert "CERTIFICATE_VERIFY_FAILED" in made.end(untrusting)
             assert untrusting.returncode == ExitCode.NEVER_CLAIMED
+            misled = made.start(step, PODFORM_CA_FILE=str(tmp_path / "nothing.pem"))
+            assert "PODFORM_CA_FILE" in made.end(misled)
+            assert misled.returncode == ExitCode.BAD_SETTINGS
             assert made.run(step, PODFORM_CA_FILE=str(file)).outcome is Outcome.FINISHED
         finally:
             made.api.close()

@@ -374,6 +374,27 @@ def test_errored_state_is_salvaged(executor_bench: Bench) -> None:
     assert json.loads(step.artifacts["errored.tfstate"])["serial"] == 77
 
 
+def test_damaged_state_is_never_shipped(executor_bench: Bench, tmp_path: Path) -> None:
+    """When terraform dies with its state half written, the last whole one counts and the damaged file is kept."""
+    engine = executor_bench.directory / "engines" / "terraform" / "1.9.9" / "terraform"
+    engine.parent.mkdir(parents=True)
+    real = shutil.which("terraform")
+    cut = f"truncate -s 100 {executor_bench.work}/state/terraform.tfstate; kill -9 $$"
+    engine.write_text(f'#!/bin/sh\nif [ "$1" = destroy ]; then {real} "$@"; {cut}; fi\nexec {real} "$@"\n')
+    engine.chmod(0o755)
+    planned = executor_bench.step(StepKind.PLAN, THREE)
+    executor_bench.run(planned)
+    applied = executor_bench.apply_of(planned)
+    executor_bench.run(applied)
+    step = executor_bench.step(StepKind.DESTROY, THREE, job={"engine_version": "1.9.9"})
+    step.state = applied.states[-1][1]
+    report = executor_bench.run(step)
+    assert report.outcome is Outcome.ERRORED
+    assert report.exit_code == -9
+    assert len(step.artifacts["errored.tfstate"]) == 100
+    assert all(json.loads(data) for _, data, _ in step.states)
+
+
 def test_failed_apply_ships_what_was_made(executor_bench: Bench) -> None:
     """When a resource fails, those made before it are in the final state and the message says what failed."""
     files = {
