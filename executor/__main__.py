@@ -6,6 +6,7 @@ Carries out one step and exits with one of exit_codes. SIGTERM and SIGINT cancel
 import os
 import signal
 import sys
+import traceback
 from types import FrameType
 
 from executor import hardening, settings
@@ -58,8 +59,10 @@ def _carry_out(wanted: Settings, cancellation: Cancellation) -> int:
     try:
         job = job_data.decode(wanted.job_data)
         api = ApiClient(job.api_url, job.step_id, wanted.ca_file)
-    except (BadInputError, OSError) as error:
+    except BadInputError as error:
         return _end(ExitCode.BAD_JOB_DATA, f"EphemeralJobData cannot be used: {error}")
+    except SettingsError as error:
+        return _end(ExitCode.BAD_SETTINGS, str(error))
     try:
         answer = claim(job, wanted.internal_secret, api, cancellation, delivery)
     except RefusedError as error:
@@ -80,7 +83,11 @@ def _end(code: ExitCode, text: str) -> int:
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except Exception:  # noqa: BLE001 - whatever it is: its own exit code, and the reason for whoever reads the output
+        traceback.print_exc()
+        code = ExitCode.FAILED
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # a thread in a long-poll must not delay the end

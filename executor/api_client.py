@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from common import executor_api, step_report
+from common import environment, executor_api, step_report
 from common.errors import BadInputError
 from common.executor_api import ClaimAnswer, ClaimRequest, HeartbeatAnswer, Refusal
 from common.step_report import StepReport
-from executor.errors import RefusedError, UnavailableError
+from executor.errors import RefusedError, SettingsError, UnavailableError
 
 _TIMEOUT_SECONDS = 30.0
 _JSON = "application/json"
@@ -142,7 +142,10 @@ class ApiClient:
         connection = self._connection(timeout)
         if not isinstance(body, bytes):
             body.seek(0)
-        connection.request(method, path, body=body or None, headers=dict(headers))
+        try:
+            connection.request(method, path, body=body or None, headers=dict(headers))
+        except BrokenPipeError:
+            pass  # the API stopped reading a large body: its answer says why
         response = connection.getresponse()
         data = response.read()
         return Answer(response.status, dict(response.getheaders()), data)
@@ -222,5 +225,8 @@ def _tls_context(ca_file: Path | None) -> Any:
 
     context = ssl.create_default_context()
     if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:  # ssl's own errors are some, too
+            raise SettingsError(f"{environment.CA_FILE}: {ca_file} holds no certificates ({error})") from error
     return context

@@ -9,6 +9,7 @@ import time
 from common import executor_api
 from common.executor_api import ClaimAnswer, ClaimRequest
 from common.job_data import JobData
+from executor import VERSION
 from executor.api_client import ApiClient
 from executor.cancellation import Cancellation, Stop
 from executor.delivery import Delivery
@@ -23,7 +24,7 @@ def claim(job: JobData, secret: str, api: ApiClient, cancellation: Cancellation,
     Raises RefusedError, or UndeliveredError when it was not answered in time or the step is to stop.
     """
     nonce = os.urandom(16).hex()
-    request = ClaimRequest(attempt=job.attempt, claim=job.claim, nonce=nonce, executor_version=_version())
+    request = ClaimRequest(attempt=job.attempt, claim=job.claim, nonce=nonce, executor_version=VERSION)
     proof = executor_api.claim_proof(secret, step_id=job.step_id, attempt=job.attempt, claim=job.claim, nonce=nonce)
     sent = False
     canceled_at: float | None = None
@@ -43,7 +44,3 @@ def claim(job: JobData, secret: str, api: ApiClient, cancellation: Cancellation,
     answer = delivery.until_answered(send, give_up=give_up)
     api.token = answer.token
     return answer
-
-
-def _version() -> str:
-    return "0.1.0"

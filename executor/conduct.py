@@ -36,8 +36,11 @@ def conduct(
     heartbeat = Heartbeat(api, cancellation, delivery)
     heartbeat.start()
     work = WorkDirectory(settings.work_directory, attempt_name(job.step_id, job.attempt))
-    work.prepare()
-    log = LogStream(work.spool / "log", secrets(answer))
+    try:
+        work.prepare()
+        log = LogStream(work.spool / "log", secrets(answer))
+    except OSError as error:
+        return run_step.report_unprepared(api, delivery, f"{error.filename or work.root}: {error.strerror}")
 
     def taken(error: RefusedError) -> None:
         print(f"podform executor: the log was refused: {error}", file=sys.stderr)

@@ -7,11 +7,15 @@ read (the step's log then carries a warning).
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+
+_ROUNDS = 100
+_PAUSE_SECONDS = 0.01
 
 ROOT_WARNING = (
     "WARNING: this executor runs as root, so code in the configuration can read its memory and with it the "
@@ -48,18 +52,19 @@ def end_leftovers(group: int | None = None) -> None:
             os.kill(-1, signal.SIGKILL)
         except ProcessLookupError:
             pass  # nobody else is there
-    for _ in range(20):  # killing a parent hands its children to us: a few rounds reach the whole tree
+    for _ in range(_ROUNDS):  # killing a parent hands its children to us: a few rounds reach the whole tree
         children = _children()
         if not children:
             return
         for pid in children:
             _kill(pid)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _kill(pid: int) -> None:
     try:
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        os.waitpid(pid, os.WNOHANG)  # one that hangs in the kernel must not hang us
     except (ProcessLookupError, ChildProcessError, PermissionError):
         pass  # ended meanwhile
 

@@ -56,6 +56,8 @@ class LogStream:
         """Nothing more will be written."""
         with self._changed:
             self._append(self._redactor.flush())
+            if self._missing and self._put(self._notice()):
+                self._missing = 0
             self._closed = True
             self._changed.notify_all()
 
@@ -66,7 +68,8 @@ class LogStream:
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the log from an offset."""
-        return os.pread(self._file, size, offset)
+        # the file may hold more: the part of a write that was given up because the disk was full
+        return os.pread(self._file, min(size, self._length - offset), offset)
 
     def wait_beyond(self, offset: int) -> bool:
         """Wait until the log is longer than offset; False when it is closed and has nothing more."""
@@ -83,14 +86,16 @@ class LogStream:
         if not data:
             return
         if self._missing:
-            notice = f"\npodform: {self._missing} bytes of output are missing here: the disk was full\n".encode()
-            if not self._put(notice + data):
+            if not self._put(self._notice() + data):
                 self._missing += len(data)
                 return
             self._missing = 0
         elif not self._put(data):
             self._missing = len(data)
         self._changed.notify_all()
+
+    def _notice(self) -> bytes:
+        return f"\npodform: {self._missing} bytes of output are missing here: the disk was full\n".encode()
 
     def _put(self, data: bytes) -> bool:
         """Append all of data, or nothing; False when the disk does not take it."""

@@ -24,7 +24,9 @@ from executor.actions.verify_plan import verify_engine, verify_plan
 from executor.actions.write_backend_override import write_backend_override
 from executor.actions.write_state import write_state
 from executor.actions.write_variables import write_environment, write_variable_files
+from executor.api_client import ApiClient
 from executor.cancellation import Stop
+from executor.delivery import Delivery
 from executor.errors import RefusedError, StepFailedError, StepStoppedError, UndeliveredError
 from executor.exit_codes import ExitCode
 from executor.step import Step
@@ -80,6 +82,14 @@ def run_actions(step: Step) -> Ending:
     return Ending(Outcome.FINISHED)
 
 
+def report_unprepared(api: ApiClient, delivery: Delivery, problem: str) -> ExitCode:
+    """Report a step that could not even begin: its work directory cannot be used."""
+    message = f"the executor's work directory cannot be used: {problem}"
+    print(f"podform executor: {message}", file=sys.stderr)
+    report = StepReport(outcome=Outcome.ERRORED, failure_reason=FailureReason.EXECUTOR_FAILED, message=message)
+    return _deliver(api, delivery, report)
+
+
 def finish(step: Step, ending: Ending) -> ExitCode:
     """Deliver the report, repeated until it is answered; the exit code."""
     report = StepReport(
@@ -95,15 +105,19 @@ def finish(step: Step, ending: Ending) -> ExitCode:
         engine_version=step.engine.version if step.engine else "",
         timings=step.findings.timings,
     )
+    return _deliver(step.api, step.delivery, report)
+
+
+def _deliver(api: ApiClient, delivery: Delivery, report: StepReport) -> ExitCode:
     try:
-        step.delivery.until_answered(lambda: step.api.finish(report))
+        delivery.until_answered(lambda: api.finish(report))
     except RefusedError as error:
         print(f"podform executor: the report was refused: {error}", file=sys.stderr)
         return ExitCode.SUPERSEDED
     except UndeliveredError as error:
         print(f"podform executor: the report could not be delivered: {error}", file=sys.stderr)
-        return ExitCode.SUPERSEDED if step.cancellation.taken else ExitCode.UNDELIVERED
-    return exit_codes.of_outcome(ending.outcome)
+        return ExitCode.UNDELIVERED
+    return exit_codes.of_outcome(report.outcome)
 
 
 def _timed(step: Step, action: Action) -> None:

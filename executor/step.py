@@ -3,6 +3,7 @@
 Made by the entry point after the claim, handed to every action. It acts only through the methods here.
 """
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -71,9 +72,7 @@ class Step:
         try:
             ended = process.run(command, lambda data: facts.feed(self.log.write(data)), self.cancellation, limits)
         except OSError as error:
-            raise StepFailedError(
-                FailureReason.ENGINE_UNAVAILABLE, f"{command.arguments[0]} cannot be started: {error.strerror}"
-            ) from error
+            raise _cannot_start(error, command.arguments[0]) from error
         facts.feed(self.log.flush())
         self.findings.exit_code = ended.exit_code
         if ended.signaled and ended.exit_code != 0:
@@ -111,6 +110,15 @@ class Step:
         if self.engine is None:
             raise AssertionError("resolve_engine comes before the first terraform command")
         return self.engine
+
+
+def _cannot_start(error: OSError, program: str) -> StepFailedError:
+    if error.errno == errno.E2BIG:
+        return StepFailedError(
+            FailureReason.BAD_CONFIGURATION,
+            "the ENV variables are larger together than Linux lets a program start with",
+        )
+    return StepFailedError(FailureReason.ENGINE_UNAVAILABLE, f"{program} cannot be started: {error.strerror}")
 
 
 def since_process_start() -> float:

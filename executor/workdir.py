@@ -66,16 +66,24 @@ class WorkDirectory:
 
     def prepare(self) -> None:
         """Make the directories, empty; what an earlier step of the run left in them is removed."""
-        for path in (self.config, self.state_file.parent, self.plan_file.parent, self.variables, self.temporary):
-            remove(path)
-            path.mkdir(mode=0o700, parents=True)
-        for path in (self.home, self.spool):
+        self.clear()
+        for path in (*self._fresh(), self.spool):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def clear(self) -> None:
         """Remove what a delivered step leaves: configuration, state, plan and variables may hold secrets."""
-        for path in (self.config, self.state_file.parent, self.plan_file.parent, self.variables, self.temporary):
+        for path in self._fresh():
             remove(path)
+
+    def _fresh(self) -> tuple[Path, ...]:
+        return (
+            self.config,
+            self.state_file.parent,
+            self.plan_file.parent,
+            self.variables,
+            self.temporary,
+            self.home,
+        )
 
     def clear_spool(self) -> None:
         """Remove the spool of this attempt, once everything in it was delivered."""

@@ -49,6 +49,7 @@ def _deliver_last_state(step: Step, shipper: StateShipper) -> None:
     if step.cancellation.taken:
         step.delivery.abandon()
     salvaged = _salvaged(step, shipper.latest)
+    _keep_damaged_state(step)
     try:
         step.findings.state_serial = shipper.finish(salvaged)
     except UndeliveredError:
@@ -78,6 +79,16 @@ def _salvaged(step: Step, latest: Snapshot | None) -> Snapshot | None:
     if snapshot is None or (latest is not None and not _follows(snapshot, latest)):
         return None
     return snapshot
+
+
+def _keep_damaged_state(step: Step) -> None:
+    """A state file that terraform, killed or out of disk, left half written: kept for people, never shipped."""
+    data = read_regular(step.work.state_file)
+    if data and parse(data) is None:
+        step.log.say(
+            "terraform left its state file damaged: the last whole state counts, the file is kept as an artifact"
+        )
+        _upload(step, data)
 
 
 def _follows(snapshot: Snapshot, latest: Snapshot) -> bool:

@@ -1,6 +1,7 @@
 """Makes terraform work on our local state file, whatever backend or cloud block the configuration names."""
 
 import json
+import os
 
 from common.failure_reasons import FailureReason
 from executor.errors import StepFailedError
@@ -13,7 +14,16 @@ OVERRIDE_FILE = "~podform_override.tf"
 
 def write_backend_override(step: Step) -> None:
     """Write the override file into terraform's directory."""
-    write_private(step.directory / OVERRIDE_FILE, override(str(step.work.state_file)).encode())
+    write_private(step.directory / OVERRIDE_FILE, override(_state_path(step)).encode())
+
+
+def _state_path(step: Step) -> str:
+    """The state file as seen from terraform's directory.
+
+    A saved plan remembers this path and its apply writes there: relative, it stays right wherever the work
+    directory of the apply is.
+    """
+    return os.path.relpath(os.path.realpath(step.work.state_file), step.directory)
 
 
 def override(path: str) -> str:
@@ -29,7 +39,7 @@ def quoted(text: str) -> str:
 def check_backend(step: Step) -> None:
     """After init: StepFailedError unless the backend in use is ours (a later override file could have won)."""
     data = read_regular(step.directory / ".terraform" / "terraform.tfstate")
-    if not is_ours(data or b"", str(step.work.state_file)):
+    if not is_ours(data or b"", _state_path(step)):
         raise StepFailedError(
             FailureReason.BAD_CONFIGURATION,
             f"the configuration overrides the platform's state backend; rename override files that sort after "

@@ -6,6 +6,7 @@ them. Used by the executor's and the launchers' tests.
 
 import hashlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ class RefusalAnswer(Exception):  # noqa: N818 - an answer, not an error of this 
 class FakeExecutorApi:
     """Serves steps until closed; everything it was told can be looked at from the test."""
 
-    def __init__(self, secret: str = SECRET) -> None:
+    def __init__(self, secret: str = SECRET, tls: ssl.SSLContext | None = None) -> None:
         self.secret = secret
         self.steps: dict[str, FakeStep] = {}
         self.faults: list[Fault] = []
@@ -78,12 +79,15 @@ class FakeExecutorApi:
         self.changed = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), _Exchange)
         self._server.api = self
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def add(self, step: FakeStep) -> FakeStep:
         """Serve this step from now on."""

@@ -1,13 +1,16 @@
 """The executor's pure rules as tables: command lines, output facts, engines, variables, environment, signals."""
 
 import json
+import resource
 import signal
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import executor
 from common.executor_api import StepVariable
 from common.failure_reasons import FailureReason
 from common.step_report import Outcome, ResourceCounts
@@ -20,6 +23,7 @@ from executor.delivery import LONGEST_PAUSE_SECONDS, pause_seconds
 from executor.engines import Engine, choose, satisfies
 from executor.errors import SettingsError, StepFailedError
 from executor.exit_codes import ExitCode
+from executor.log_stream import LogStream
 from executor.process import signal_due
 from executor.state_shipper import parse
 from executor.terraform import OutputFacts, PlanOptions
@@ -303,6 +307,35 @@ def test_exit_codes_are_distinct() -> None:
     assert exit_codes.of_outcome(Outcome.ERRORED) == 1
     assert exit_codes.of_outcome(Outcome.CANCELED) == 3
     assert [code for code in ExitCode if code == 0] == [ExitCode.FINISHED]
+
+
+def test_version() -> None:
+    """The version that the executor tells is the project's."""
+    with (Path(executor.__file__).parents[1] / "pyproject.toml").open("rb") as file:
+        assert tomllib.load(file)["project"]["version"] == executor.VERSION
+
+
+def test_a_full_disk_leaves_a_gap_that_is_marked(tmp_path: Path) -> None:
+    """Output that the disk does not take is counted; a line tells of it when there is room again, or at the end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = LogStream(tmp_path / "log", [])
+    try:
+        log.write(b"before\n")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        log.write(b"lost" * 10)
+        log.write(b"lost" * 5)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        log.write(b"after\n")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        log.write(b"x")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    missing = "\npodform: {} bytes of output are missing here: the disk was full\n"
+    expected = "before\n" + missing.format(60) + "after\n" + missing.format(1)
+    assert log.read(0, 4096).decode() == expected
+    assert log.length == len(expected)
 
 
 GOOD: Mapping[str, str] = {

@@ -3,14 +3,24 @@
 import hashlib
 import json
 import random
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from common.failure_reasons import FailureReason
 from common.statuses import StepKind
 from common.step_report import Outcome
 from executor.exit_codes import ExitCode
-from tests.fakes.executor_process import Bench, wait_until
+from tests.fakes.executor_api import FakeExecutorApi
+from tests.fakes.executor_process import Bench, bench, wait_until
 
 CHAIN = {
     "main.tf": "\n".join(
@@ -112,6 +122,73 @@ def test_state_is_shipped_while_terraform_works(executor_bench: Bench) -> None:
     assert step.states[-1][2]
     for _, data, _ in step.states:
         assert json.loads(data)["resources"]
+
+
+def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for 127.0.0.1: its file, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file, private = directory / "api.pem", directory / "api.key"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, private)
+    return file, context
+
+
+def test_tls(tmp_path: Path) -> None:
+    """Over https the API's certificate is checked, against the authorities of PODFORM_CA_FILE too."""
+    file, context = certificate(tmp_path)
+    with bench(tmp_path) as made:
+        made.api.close()
+        made.api = FakeExecutorApi(tls=context)
+        try:
+            step = made.step(StepKind.PLAN, CHAIN)
+            untrusting = made.start(step, PODFORM_DELIVERY_SECONDS="0.3")
+            assert "CERTIFICATE_VERIFY_FAILED" in made.end(untrusting)
+            assert untrusting.returncode == ExitCode.NEVER_CLAIMED
+            misled = made.start(step, PODFORM_CA_FILE=str(tmp_path / "nothing.pem"))
+            assert "PODFORM_CA_FILE" in made.end(misled)
+            assert misled.returncode == ExitCode.BAD_SETTINGS
+            assert made.run(step, PODFORM_CA_FILE=str(file)).outcome is Outcome.FINISHED
+        finally:
+            made.api.close()
+
+
+def test_full_disk(executor_bench: Bench) -> None:
+    """A disk that takes no more of the log neither kills nor blocks the step; its report tells the log's length."""
+    directory = executor_bench.directory / "engines" / "terraform" / "1.9.9"
+    directory.mkdir(parents=True)
+    engine = directory / "terraform"
+    engine.write_text("#!/bin/sh\nhead -c 3000000 /dev/zero\nexit 1\n")
+    engine.chmod(0o755)
+    step = executor_bench.step(StepKind.PLAN, CHAIN, job={"engine_version": "1.9.9"})
+    report = executor_bench.run(step, "prlimit", "--fsize=1000000")
+    assert report.exit_code == 1
+    assert report.log_bytes == len(step.log) <= 1_000_000
+
+
+def test_unusable_work_directory(executor_bench: Bench) -> None:
+    """A step whose work directory cannot be used is reported with the system's words."""
+    executor_bench.work.write_text("a file in the way")
+    report = executor_bench.run(executor_bench.step(StepKind.PLAN, CHAIN))
+    assert report.failure_reason is FailureReason.EXECUTOR_FAILED
+    assert "work directory" in report.message
 
 
 def test_flood_of_output(executor_bench: Bench) -> None:

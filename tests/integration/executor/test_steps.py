@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from common.statuses import StepKind
 from common.step_report import Outcome, ResourceCounts
 from executor.exit_codes import ExitCode
 from tests.fakes.executor_api import FakeStep
-from tests.fakes.executor_process import Bench
+from tests.fakes.executor_process import Bench, bench
 
 THREE = {
     "main.tf": 'resource "terraform_data" "x" {\n  count = 3\n  input = "v"\n}\noutput "o" {\n  value = "done"\n}\n'
@@ -342,6 +343,15 @@ def test_plan_mismatch(executor_bench: Bench, field: str) -> None:
     assert step.states == []
 
 
+def test_plan_survives_a_moved_work_directory(executor_bench: Bench) -> None:
+    """An apply whose work directory is another than its plan's still ships the state that it made."""
+    planned = executor_bench.step(StepKind.PLAN, THREE)
+    executor_bench.run(planned)
+    step = executor_bench.apply_of(planned)
+    executor_bench.run(step, PODFORM_WORK_DIR=str(executor_bench.directory / "elsewhere"))
+    assert outputs(step.states[-1][1]) == {"o": "done"}
+
+
 def test_tampered_plan(executor_bench: Bench) -> None:
     """A plan file that was changed on its way is not applied."""
     planned = executor_bench.step(StepKind.PLAN, THREE)
@@ -368,6 +378,27 @@ def test_errored_state_is_salvaged(executor_bench: Bench) -> None:
     assert step.states[-1][0] == 77
     assert step.states[-1][2]
     assert json.loads(step.artifacts["errored.tfstate"])["serial"] == 77
+
+
+def test_damaged_state_is_never_shipped(executor_bench: Bench, tmp_path: Path) -> None:
+    """When terraform dies with its state half written, the last whole one counts and the damaged file is kept."""
+    engine = executor_bench.directory / "engines" / "terraform" / "1.9.9" / "terraform"
+    engine.parent.mkdir(parents=True)
+    real = shutil.which("terraform")
+    cut = f"truncate -s 100 {executor_bench.work}/state/terraform.tfstate; kill -9 $$"
+    engine.write_text(f'#!/bin/sh\nif [ "$1" = destroy ]; then {real} "$@"; {cut}; fi\nexec {real} "$@"\n')
+    engine.chmod(0o755)
+    planned = executor_bench.step(StepKind.PLAN, THREE)
+    executor_bench.run(planned)
+    applied = executor_bench.apply_of(planned)
+    executor_bench.run(applied)
+    step = executor_bench.step(StepKind.DESTROY, THREE, job={"engine_version": "1.9.9"})
+    step.state = applied.states[-1][1]
+    report = executor_bench.run(step)
+    assert report.outcome is Outcome.ERRORED
+    assert report.exit_code == -9
+    assert len(step.artifacts["errored.tfstate"]) == 100
+    assert all(json.loads(data) for _, data, _ in step.states)
 
 
 def test_failed_apply_ships_what_was_made(executor_bench: Bench) -> None:
@@ -444,17 +475,14 @@ HOSTILE_READER = (
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user for this test")
-def test_code_of_the_step_cannot_read_the_executor(executor_bench: Bench) -> None:
+def test_code_of_the_step_cannot_read_the_executor() -> None:
     """As an ordinary user, a local-exec cannot read the environment of the executor that runs it."""
-    ours = [path for path in executor_bench.directory.parents if "pytest-of-" in str(path)]
-    for path in (executor_bench.directory, *ours):
-        path.chmod(0o755)
-    executor_bench.work.mkdir()
-    (executor_bench.directory / "engines").mkdir()
-    for path in (executor_bench.work, executor_bench.directory / "engines"):
-        os.chown(path, 65534, 65534)
-    executor_bench.program = program_for_nobody(executor_bench.directory)
-    step = applied_with(executor_bench, provisioned(HOSTILE_READER), *NOBODY)
+    with tempfile.TemporaryDirectory() as name, bench(Path(name)) as open_bench:  # where any user may go
+        for path in (open_bench.directory, open_bench.work, open_bench.directory / "engines"):
+            path.mkdir(exist_ok=True)
+            os.chown(path, 65534, 65534)
+        open_bench.program = program_for_nobody(open_bench.directory)
+        step = applied_with(open_bench, provisioned(HOSTILE_READER), *NOBODY)
     log = bytes(step.log)
     assert b"COULD-NOT" in log.replace(b"echo COULD-NOT", b"")
     assert b"WARNING" not in log

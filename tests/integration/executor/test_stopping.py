@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,17 @@ def test_nothing_of_the_step_survives_it(executor_bench: Bench, tmp_path: Path) 
     size = marker.stat().st_size
     time.sleep(0.3)
     assert marker.stat().st_size == size
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace here")
+def test_as_first_process_of_a_container(executor_bench: Bench, tmp_path: Path) -> None:
+    """As PID 1 the executor takes SIGTERM, ends what terraform left behind, and reports as everywhere."""
+    step = long_apply(executor_bench)
+    process = executor_bench.start(step, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    wait_until(lambda: b"(local-exec): begun" in step.log, "the apply works")
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    os.kill(int(children), signal.SIGTERM)
+    executor_bench.end(process)
+    assert process.returncode == ExitCode.CANCELED
+    assert step.report.outcome is Outcome.CANCELED
+    assert shipped(step) >= SHORT
