@@ -35,8 +35,10 @@ _PURE_CORE = [
     "common/statuses.py",
     "common/step_report.py",
     "k8s/ephemeral_config.py",
+    "k8s/errors.py",
     "k8s/job_manifest.py",
     "k8s/naming.py",
+    "k8s/picture.py",
     "k8s/pod_diagnosis.py",
 ]
 

@@ -62,6 +62,7 @@ class Kubelet:
         self.root = root
         self.faults: set[Fault] = set()
         self.containers: dict[str, Container] = {}
+        self._users: dict[Path, str] = {}  # directory -> uid of the pod that has it mounted
         self.extra_environment: dict[str, str] = {}  # what the image would set
         self.image_path: Path | None = None  # programs of the image, found before all others
 
@@ -146,8 +147,7 @@ class Kubelet:
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
         paths: dict[str, str] = {}
         for mount in pod["spec"]["containers"][0].get("volumeMounts", []):
-            target = directory / "mounts" / mount["name"]
-            target.mkdir(parents=True, exist_ok=True)
+            target = self._fresh(pod, mount["name"])
             paths[mount["mountPath"]] = str(target)
             secret = volumes[mount["name"]].get("secret")
             if secret:
@@ -156,9 +156,24 @@ class Kubelet:
         for entry in pod["spec"]["containers"][0].get("env", []):
             value = entry.get("value", "")
             if entry["name"].endswith("_DIR") and value.startswith("/") and value not in paths:
-                paths[value] = str(directory / "root" / value.strip("/"))
-                Path(paths[value]).mkdir(parents=True, exist_ok=True)
+                paths[value] = str(self._fresh(pod, value.strip("/").replace("/", "-")))
         return paths
+
+    def _fresh(self, pod: Json, name: str) -> Path:
+        """An empty directory for a pod, at the same path for all pods of a run: in a real cluster every pod has the
+        same paths, and a plan file holds some. What an earlier pod left is moved beside that pod's log."""
+        run = (pod["metadata"].get("labels") or {}).get("podform.io/run", pod["metadata"]["name"])
+        target = self.root.parent / "mounts" / str(run) / name
+        user = self._users.get(target)
+        if user is not None and user != pod["metadata"]["uid"]:
+            other = self.containers.get(user)
+            if other is not None and other.process.poll() is None:
+                target = target.with_name(f"{name}-{pod['metadata']['uid']}")
+            elif target.exists():
+                target.rename(self.root / f"{name}-{user}")
+        self._users[target] = pod["metadata"]["uid"]
+        target.mkdir(parents=True, exist_ok=True)
+        return target
 
     def _environment(self, pod: Json, spec: Json, paths: dict[str, str]) -> dict[str, str]:
         found = {
