@@ -54,6 +54,7 @@ class Cluster:
         self.controller = JobController(self.store)
         self.faults = Faults()
         self.requests: list[tuple[str, str]] = []  # method and path with query, in order
+        self.request_times: list[float] = []  # when each of them arrived, on the monotonic clock
         self._directory = Path(tempfile.mkdtemp(prefix="cluster-"))
         self.kubelet = Kubelet(self.store, self._directory / "pods")
         self._initial_secrets = secrets or {}

@@ -80,6 +80,7 @@ class _Api:
         """Authentication, faults and Status bodies around an endpoint."""
 
         async def serve(request: Request) -> Response:
+            self.cluster.request_times.append(time.monotonic())
             query = f"?{request.url.query}" if request.url.query else ""
             self.cluster.requests.append((request.method, request.url.path + query))
             try:

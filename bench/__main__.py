@@ -1,0 +1,73 @@
+"""`python -m bench`: measures the figures that the project holds itself to, and prints one table.
+
+Run by scripts/bench. Nothing here is a test: a missed bar is a line in the table.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from bench.figure_api import ApiStart
+from bench.figure_executor import ExecutorStart
+from bench.figure_job import JobCreate
+from bench.figure_log import LogFollowing
+from bench.figure_run import RunBesideBareTerraform
+from bench.stage import Figure
+from bench.table import render
+
+FIGURES: Mapping[str, Callable[[], Figure]] = {
+    figure.name: figure for figure in (RunBesideBareTerraform, ExecutorStart, ApiStart, JobCreate, LogFollowing)
+}
+DEFAULT_ROUNDS = 7
+
+
+def main() -> int:
+    """Exit code 0 once everything was measured."""
+    arguments = _arguments()
+    names = arguments.only or list(FIGURES)
+    print(_machine(), flush=True)
+    with contextlib.ExitStack() as stack:
+        figures = [stack.enter_context(FIGURES[name]()) for name in names]
+        for number in range(arguments.rounds):
+            print(f"bench: round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+            for figure in figures:  # interleaved: what disturbs the machine meets all figures alike
+                figure.round()
+        rows = [row for figure in figures for row in figure.rows()]
+    print(render(rows))
+    print(f"load average at the end: {_load()}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Podform beside bare terraform")
+    parser.add_argument("--rounds", type=_rounds, default=DEFAULT_ROUNDS, help="how often to measure (default 7)")
+    parser.add_argument("--only", choices=list(FIGURES), action="append", help="measure this alone; repeatable")
+    return parser.parse_args()
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds; allowed: 1 or more")
+    return int(text)
+
+
+def _machine() -> str:
+    terraform = subprocess.run(["terraform", "version"], capture_output=True, text=True, check=True).stdout
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {terraform.splitlines()[0]}\n"
+        f"load average at the start: {_load()}"
+    )
+
+
+def _load() -> str:
+    return " ".join(f"{value:.2f}" for value in os.getloadavg())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""From a run that was accepted to the create of its Job, in Kubernetes mode against a stand-in API server.
+
+No container is ever started: each run is canceled as soon as its Job was asked for, so that the next one finds
+everything idle again.
+"""
+
+import time
+from typing import Self
+
+from bench.stage import THREE_RESOURCES, Stage
+from bench.table import Row, median, percentile
+from tests.fakes.kubelet import Fault
+from tests.fakes.kubernetes_api import Cluster
+
+NAMESPACE = "terrakube"
+RUNS_PER_ROUND = 16
+_LONGEST_SECONDS = 20.0
+
+
+class JobCreate:
+    """Each round: a run in each of some workspaces, one after the other."""
+
+    name = "job"
+
+    def __init__(self) -> None:
+        self._cluster = Cluster(namespaces=(NAMESPACE,))
+        self._since_answer: list[float] = []
+        self._since_request: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._cluster.__enter__()
+        self._cluster.switch(Fault.SLOW_START)
+        settings = {
+            "Terraform__KubernetesJobs__Enabled": "true",
+            "ExecutorEphemeralNamespace": NAMESPACE,
+            "KUBECONFIG": str(self._cluster.kubeconfig_path),
+        }
+        self._stage = Stage(settings)
+        self._stage.__enter__()
+        self._workspaces = [self._stage.workspace(f"job-{n}", THREE_RESOURCES) for n in range(RUNS_PER_ROUND)]
+        self._measure(self._workspaces[0])  # connects
+        self._since_answer.clear()
+        self._since_request.clear()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stage.__exit__()
+        self._cluster.__exit__()
+
+    def round(self) -> None:
+        for workspace in self._workspaces:
+            self._measure(workspace)
+
+    def rows(self) -> list[Row]:
+        after = self._since_answer
+        note = f"after its answer: p50 {median(after):.1f}, p99 {percentile(after, 99):.1f} ms"
+        requested = self._since_request
+        return [
+            Row(
+                figure=f"run requested -> Job create arrived at the stand-in, idle, {len(requested)} runs, p50",
+                value=median(requested),
+                unit="ms",
+                bar=20,
+                note=note,
+            ),
+            Row(figure="the same, p99", value=percentile(requested, 99), unit="ms", bar=100),
+        ]
+
+    def _measure(self, workspace: str) -> None:
+        earlier = len(self._cluster.requests)
+        client = self._stage.client
+        begun = time.monotonic()
+        run = client.run(workspace)
+        answered = time.monotonic()
+        arrived = self._arrival(earlier)
+        self._since_request.append((arrived - begun) * 1000)
+        self._since_answer.append((arrived - answered) * 1000)
+        assert client.decide(run, "cancelled").is_success
+        client.finished(run)
+        time.sleep(0.05)  # idle again
+
+    def _arrival(self, earlier: int) -> float:
+        """When the first create among the requests after so many earlier ones arrived."""
+        until = time.monotonic() + _LONGEST_SECONDS
+        while time.monotonic() < until:
+            for (method, _), arrived in list(zip(self._cluster.requests, self._cluster.request_times, strict=False))[
+                earlier:
+            ]:
+                if method == "POST":
+                    return arrived
+            time.sleep(0.002)
+        raise AssertionError("no Job was asked for")
