@@ -2,7 +2,8 @@
 
 Unpacked by executors only, never in the API's process. Python's own tarfile filter can be bypassed on
 versions in use (CVE-2025-4517), so the rules here are our own: regular files, directories and symlinks that
-stay inside; nothing is ever written through a link. The API uses `check` for a pass over the names alone.
+stay inside; nothing is ever written through a link. The API uses `check` for a pass over the names alone: what
+it accepts, `unpack` accepts too.
 """
 
 import gzip
@@ -10,10 +11,12 @@ import io
 import os
 import stat
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from common.errors import BadInputError
 
@@ -24,13 +27,17 @@ _FIELD = "configuration"
 class Limits:
     """What an archive may hold at the most."""
 
-    entries: int = 50_000
+    entries: int = 50_000  # directories that are only part of a longer path are entries too
     unpacked_bytes: int = 2 * 1024**3
     #: unpacked : packed; above it an archive of more than `ratio_free_bytes` is taken for a bomb
     ratio: int = 100
     ratio_free_bytes: int = 64 * 1024**2
     name_bytes: int = 255
     path_bytes: int = 1024
+    #: what may stand between two entries: long names, PAX records, sparse maps, which tarfile reads into memory
+    header_bytes: int = 64 * 1024
+    #: what may stand behind the end: tar fills its last record, some writers a longer one
+    trailing_bytes: int = 1024**2
 
 
 DEFAULT_LIMITS = Limits()
@@ -92,38 +99,65 @@ class _Member:
         return self.info.isreg()
 
 
+class _Metered:
+    """Reads through to a stream while its budget lasts, so that no header can make tarfile read without bound."""
+
+    def __init__(self, source: gzip.GzipFile) -> None:
+        self._source = source
+        self._budget = 0
+
+    def grant(self, amount: int) -> None:
+        """From here on so many bytes may be read."""
+        self._budget = amount
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; BadInputError once the budget is used up."""
+        block = self._source.read(size)
+        self._budget -= len(block)
+        if self._budget < 0:
+            raise BadInputError(_FIELD, "the archive holds more headers or padding than any tar.gz of files")
+        return block
+
+
 @contextmanager
 def _members(data: bytes, limits: Limits) -> Iterator[Iterator[_Member]]:
     """The entries of an archive, each checked as it is read; every way to be broken becomes a BadInputError."""
     if not data:
         raise BadInputError(_FIELD, "the archive is empty")
     try:
-        with (
-            gzip.GzipFile(fileobj=io.BytesIO(data)) as unzipped,
-            tarfile.open(fileobj=unzipped, mode="r|") as archive,
-        ):
-            yield _checked(archive, len(data), limits)
-            while unzipped.read(1 << 16):  # to the end, where gzip holds its checksum against what came
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as unzipped:
+            metered = _Metered(unzipped)
+            metered.grant(limits.header_bytes)
+            source: Any = metered  # tarfile's annotations want more of a file than a stream is asked for
+            with tarfile.open(fileobj=source, mode="r|") as archive:
+                yield _checked(archive, metered, len(data), limits)
+            metered.grant(limits.trailing_bytes)
+            while metered.read(1 << 16):  # to the end, where gzip holds its checksum against what came
                 pass
-    except (tarfile.TarError, EOFError, OSError, gzip.BadGzipFile, UnicodeError, ValueError) as error:
+    except _BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's trouble, not the archive's
         raise BadInputError(_FIELD, f"the archive is not a complete tar.gz ({_plain(error)})") from error
 
 
-def _checked(archive: tarfile.TarFile, packed: int, limits: Limits) -> Iterator[_Member]:
+#: What gzip and tarfile raise for archives that are no archives, or were made to confuse them.
+_BROKEN = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, LookupError, OverflowError, RecursionError)
+
+
+def _checked(archive: tarfile.TarFile, metered: _Metered, packed: int, limits: Limits) -> Iterator[_Member]:
     count, unpacked = 0, 0
-    seen: set[tuple[str, ...]] = set()
-    for info in archive:
+    names = _Names(limits.entries)
+    while (info := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # a plain list that would keep every entry in memory
         count += 1
         unpacked += max(info.size, 0)
         _check_size(count, unpacked, packed, limits)
+        metered.grant(max(info.size, 0) + limits.header_bytes)
         parts = _parts(info.name, limits)
+        _check_kind(info, parts, limits)
         if not parts:  # "./" itself
             continue
-        _check_kind(info, parts)
-        if not info.isdir():
-            _check_new(parts, seen)
+        names.add(parts, directory=info.isdir())
         yield _Member(parts, info, archive)
 
 
@@ -149,15 +183,19 @@ def _parts(name: str, limits: Limits) -> tuple[str, ...]:
     return parts
 
 
-def _check_kind(info: tarfile.TarInfo, parts: tuple[str, ...]) -> None:
+def _check_kind(info: tarfile.TarInfo, parts: tuple[str, ...], limits: Limits) -> None:
     if info.issym():
+        if len(os.fsencode(info.linkname)) > limits.path_bytes or "\0" in info.linkname:
+            raise BadInputError(_FIELD, f"the archive holds a link whose target is too long or holds a NUL: {parts}")
         if not _stays_inside(info.linkname, depth=len(parts) - 1):
             raise BadInputError(_FIELD, f"the archive holds a link that leads outside: {info.name!r}")
-    elif not (info.isreg() or info.isdir()):
+    elif not (info.isreg() or info.isdir()) or info.issparse():
         raise BadInputError(
             _FIELD,
             f"the archive holds {info.name!r}, which is neither a file, a directory nor a symbolic link",
         )
+    if not parts and not info.isdir():
+        raise BadInputError(_FIELD, f"the archive holds {info.name!r} as something else than a directory")
 
 
 def _stays_inside(link: str, depth: int) -> bool:
@@ -177,10 +215,43 @@ def _stays_inside(link: str, depth: int) -> bool:
     return bool(link) and not link.startswith("/")
 
 
-def _check_new(parts: tuple[str, ...], seen: set[tuple[str, ...]]) -> None:
-    if parts in seen:
-        raise BadInputError(_FIELD, f"the archive holds {'/'.join(parts)!r} twice")
-    seen.add(parts)
+@dataclass(slots=True)
+class _Names:
+    """The tree of names seen so far: a directory is a dict, anything else None."""
+
+    most: int
+    tree: dict[str, Any] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, parts: tuple[str, ...], *, directory: bool) -> None:
+        """Take a name in; BadInputError when it is there already, or below something that is no directory."""
+        *above, name = parts
+        place = self.tree
+        for part in above:
+            place = self._directory(place, part, parts)
+        if directory:
+            self._directory(place, name, parts)
+        elif name in place:
+            raise BadInputError(_FIELD, f"the archive holds {'/'.join(parts)!r} twice")
+        else:
+            place[name] = self._counted(None)
+
+    def _directory(self, place: dict[str, Any], part: str, parts: tuple[str, ...]) -> dict[str, Any]:
+        if part not in place:
+            place[part] = self._counted({})
+        inner: dict[str, Any] | None = place[part]
+        if inner is None:
+            raise BadInputError(
+                _FIELD,
+                f"the archive holds {'/'.join(parts)!r}, but {part!r} in it is a file or a link in the same archive",
+            )
+        return inner
+
+    def _counted(self, node: dict[str, Any] | None) -> dict[str, Any] | None:
+        self.count += 1
+        if self.count > self.most:
+            raise BadInputError(_FIELD, f"the archive holds more than {self.most} entries")
+        return node
 
 
 def _place(root: int, member: _Member) -> None:
@@ -195,7 +266,7 @@ def _place(root: int, member: _Member) -> None:
         else:
             _write(parent, name, member)
     except FileExistsError as error:
-        raise BadInputError(_FIELD, f"the archive holds {member.info.name!r} twice") from error
+        raise BadInputError(_FIELD, f"{member.info.name!r} is in the directory already") from error
     finally:
         os.close(parent)
 
@@ -212,7 +283,7 @@ def _open_directory(root: int, parts: tuple[str, ...]) -> int:
             following = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=current)
         except OSError as error:
             raise BadInputError(
-                _FIELD, f"the archive writes below {part!r}, which is a link or a file in the same archive"
+                _FIELD, f"the archive writes below {part!r}, which is a link or a file in the directory already"
             ) from error
         finally:
             os.close(current)
