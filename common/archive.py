@@ -1,9 +1,8 @@
 """Packing and unpacking a configuration (tar.gz) safely; the one leaf of common that touches files.
 
-Unpacked by executors only, never in the API's process. Python's own tarfile filter can be bypassed on
-versions in use (CVE-2025-4517), so the rules here are our own: regular files, directories and symlinks that
-stay inside; nothing is ever written through a link. The API uses `check` for a pass over the names alone: what
-it accepts, `unpack` accepts too.
+Unpacked by executors only; the API uses `check`, a pass over the names alone: what it accepts, `unpack` accepts.
+Python's tarfile filter can be bypassed (CVE-2025-4517), so the rules are our own: regular files, directories and
+symlinks that stay inside; nothing is ever written through a link.
 """
 
 import gzip

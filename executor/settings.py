@@ -12,7 +12,6 @@ from pathlib import Path
 from common import environment
 from executor.errors import SettingsError
 
-INTERNAL_SECRET_FILE = "InternalSecretFile"  # noqa: S105 - a variable's name, not a secret
 #: What must not stay readable in the process's first environment strings.
 SECRET_NAMES = (environment.INTERNAL_SECRET, environment.JOB_DATA)
 
@@ -33,6 +32,7 @@ class Settings:
     interrupt_grace_seconds: float
     ca_file: Path | None
     path: str
+    inherited: Mapping[str, str] = field(default_factory=dict)  # what its carrier gives to terraform
     online: bool  # EphemeralFlagBatch is not true
 
 
@@ -51,8 +51,23 @@ def read(environ: Mapping[str, str]) -> Settings:
         interrupt_grace_seconds=_seconds(environ, environment.INTERRUPT_GRACE_SECONDS, DEFAULT_INTERRUPT_GRACE_SECONDS),
         ca_file=_path(environ, environment.CA_FILE),
         path=environ.get("PATH") or DEFAULT_PATH,
+        inherited=_inherited(environ),
         online=online,
     )
+
+
+#: What a shell or a container runtime sets about itself: says nothing to terraform.
+_OWN = frozenset({"HOSTNAME", "PWD", "OLDPWD", "SHLVL", "_"})
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the carrier was given for terraform (EPHEMERAL_JOB_ENV_VARS, further secrets of
+    ExecutorEphemeralSecret, what the image sets); reserved names and what is no name are not among them."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if environment.is_name(name) and not environment.is_reserved(name) and name not in _OWN
+    }
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:
@@ -65,17 +80,19 @@ def _required(environ: Mapping[str, str], name: str) -> str:
 def _secret(environ: Mapping[str, str]) -> str:
     if environ.get(environment.INTERNAL_SECRET):
         return environ[environment.INTERNAL_SECRET]
-    file = environ.get(INTERNAL_SECRET_FILE, "")
+    file = environ.get(environment.INTERNAL_SECRET_FILE, "")
     if not file:
         raise SettingsError(
-            f"{environment.INTERNAL_SECRET}: is missing, and so is {INTERNAL_SECRET_FILE}; one is needed"
+            f"{environment.INTERNAL_SECRET}: is missing, and so is {environment.INTERNAL_SECRET_FILE}; one is needed"
         )
     try:
         secret = Path(file).read_text().strip()
     except (OSError, UnicodeError) as error:
-        raise SettingsError(f"{INTERNAL_SECRET_FILE}: {file} cannot be read ({type(error).__name__})") from error
+        raise SettingsError(
+            f"{environment.INTERNAL_SECRET_FILE}: {file} cannot be read ({type(error).__name__})"
+        ) from error
     if not secret:
-        raise SettingsError(f"{INTERNAL_SECRET_FILE}: {file} is empty")
+        raise SettingsError(f"{environment.INTERNAL_SECRET_FILE}: {file} is empty")
     return secret
 
 

@@ -32,17 +32,21 @@ def base(path: str, *, home: str, temporary: str, cli_configuration: str) -> dic
 
 
 def build(
-    reserved: Mapping[str, str], given: Mapping[str, str], variables: Iterable[StepVariable]
+    reserved: Mapping[str, str],
+    inherited: Mapping[str, str],
+    given: Mapping[str, str],
+    variables: Iterable[StepVariable],
 ) -> tuple[dict[str, str], list[str]]:
     """The environment and the names that were dropped because they are reserved.
 
-    `given` by the platform, then the workspace's ENV variables, then the reserved ones that nothing overrides.
+    `inherited` from the carrier, then `given` by the platform, then the workspace's ENV variables, then the
+    reserved ones that nothing overrides: a later one wins.
     Raises StepFailedError for a value that no process can be started with.
     """
     own = {variable.key: variable.value for variable in variables if variable.category == ENV}
     dropped = sorted(name for name in own if environment.is_reserved(name))
     platform = {name: value for name, value in given.items() if not _steers_executor(name)}
-    merged = {**platform, **{name: value for name, value in own.items() if name not in dropped}}
+    merged = {**inherited, **platform, **{name: value for name, value in own.items() if name not in dropped}}
     for name, value in merged.items():
         _check(name, value)
     return {**merged, **reserved}, dropped

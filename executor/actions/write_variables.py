@@ -24,7 +24,9 @@ def write_environment(step: Step) -> None:
         temporary=str(step.work.temporary),
         cli_configuration=str(cli_configuration),
     )
-    step.environment, dropped = step_environment.build(reserved, step.claim.environment, step.claim.variables)
+    step.environment, dropped = step_environment.build(
+        reserved, step.settings.inherited, step.claim.environment, step.claim.variables
+    )
     for name in dropped:
         step.log.say(f"the variable {name} is reserved for the platform and was left out")
 

@@ -218,9 +218,10 @@ def env(key: str, value: str = "v") -> StepVariable:
 
 
 def test_environment_layers() -> None:
-    """The platform's values, then the workspace's, then ours that nothing overrides; reserved names are dropped."""
+    """Carrier, platform, workspace, then ours that nothing overrides; reserved names are dropped."""
     built, dropped = step_environment.build(
         {"PATH": "/bin"},
+        {"A": "carrier", "B": "carrier", "C": "carrier", "PATH": "/carrier"},
         {"A": "platform", "B": "platform", "InternalSecret": "never"},
         [
             env("A", "own"),
@@ -229,8 +230,23 @@ def test_environment_layers() -> None:
             StepVariable(key="t", value="x", category="TERRAFORM"),
         ],
     )
-    assert built == {"A": "own", "B": "platform", "PATH": "/bin"}
+    assert built == {"A": "own", "B": "platform", "C": "carrier", "PATH": "/bin"}
     assert dropped == ["LD_PRELOAD", "PATH"]
+
+
+def test_what_the_carrier_gives_is_inherited() -> None:
+    """Variables of the container reach terraform; reserved ones, the runtime's own and odd names do not."""
+    environ = {
+        "EphemeralFlagBatch": "true",
+        "EphemeralJobData": "x",
+        "InternalSecret": "s" * 16,
+        "PODFORM_WORK_DIR": "/w",
+        "HOSTNAME": "pod",
+        "A B": "odd",
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "AWS_REGION": "eu-central-1",
+    }
+    assert settings.read(environ).inherited == {"AWS_REGION": "eu-central-1"}
 
 
 @pytest.mark.parametrize(
@@ -240,8 +256,8 @@ def test_environment_layers() -> None:
 def test_impossible_environment(variable: StepVariable, problem: str) -> None:
     """A name or value that no process can be started with is refused by name."""
     with pytest.raises(StepFailedError, match=problem):
-        step_environment.build({}, {}, [variable])
-    assert step_environment.build({}, {}, [env("A", "x" * 131_069)])[1] == []
+        step_environment.build({}, {}, {}, [variable])
+    assert step_environment.build({}, {}, {}, [env("A", "x" * 131_069)])[1] == []
 
 
 @pytest.mark.parametrize(
