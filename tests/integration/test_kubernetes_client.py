@@ -105,16 +105,19 @@ def test_a_broken_answer_is_unavailable(shared: Cluster, call: str, answer: byte
     """A proxy's page, a cut connection and noise are all "try again later"."""
 
     def serve(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(65536)
-            connection.sendall(answer)
+        while True:  # the library asks twice when a connection is cut
+            connection, _ = server.accept()
+            with connection:
+                if not connection.recv(65536):
+                    return
+                connection.sendall(answer)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=serve, args=(server,), daemon=True)
         thread.start()
         with pytest.raises(errors.UnavailableError):
             done(other_server(shared, tmp_path, server.getsockname()[1]), CALLS[call])
+        socket.create_connection(server.getsockname()).close()
         thread.join(5)
 
 
