@@ -20,6 +20,7 @@ _LOG_WAIT_SECONDS = 20
 _START_WAIT_SECONDS = 2
 #: Between two looks at a run that has no log to wait on.
 _PAUSE_SECONDS = 0.3
+_FOR_APPROVAL = "waiting for an approval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,8 @@ class Follower:
         """
         while True:
             move = next_move(job, self._written)
-            self._tell_what_it_waits_for(job)
-            if isinstance(move, Ended):
-                return job
-            if isinstance(move, NeedsApproval) and not past_approval:
+            self._tell(job, _FOR_APPROVAL if isinstance(move, NeedsApproval) else job.waiting_for)
+            if isinstance(move, Ended) or (isinstance(move, NeedsApproval) and not past_approval):
                 return job
             if isinstance(move, StreamLog):
                 self._stream(job, move.step)
@@ -138,7 +137,8 @@ class Follower:
         self._offsets[step.id] = part.following
         return bool(part.data), part.at_end
 
-    def _tell_what_it_waits_for(self, job: Job) -> None:
-        if job.waiting_for and job.waiting_for != self._waiting_for:
-            self._say(f"run {job.number} waits: {job.waiting_for}")
-        self._waiting_for = job.waiting_for
+    def _tell(self, job: Job, waiting_for: str) -> None:
+        """Say what the run waits for, once."""
+        if waiting_for and waiting_for != self._waiting_for:
+            self._say(f"run {job.number}: {waiting_for}")
+        self._waiting_for = waiting_for

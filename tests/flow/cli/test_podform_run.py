@@ -94,11 +94,21 @@ def test_without_a_terminal_the_command_that_approves_is_named(podform: Podform,
     assert b"Plan: 1 to add" in out
     follower = podform.start("logs", "-f", number)
     follower.wait_for(b"Plan: 1 to add")
+    follower.wait_for(b"waiting for an approval", "stderr")
     assert podform("approve", number)[0] == 0
     assert follower.end() == 0, follower.said
     assert b"Apply complete!" in follower.stdout
     code, _, said = podform("approve", number)
     assert (code, "Traceback" in said) == (7, False), said
+
+
+def test_what_a_run_waits_for_is_shown(podform: Podform, hello: str) -> None:
+    """A second run of a workspace says which run is ahead of it, and goes on when that one is out of the way."""
+    first = _run_number(podform("run", hello)[2])
+    second = podform.start("run", hello, "--auto-approve")
+    second.wait_for(f"waiting for run {first}".encode(), "stderr")
+    assert podform("discard", first)[0] == 0
+    assert second.end() == 0, second.said
 
 
 def test_a_discarded_run_leaves_nothing(podform: Podform, hello: str) -> None:
