@@ -77,10 +77,10 @@ class LogStream:
             self._changed.wait_for(lambda: self._length > offset or self._closed)
             return self._length > offset
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing more will be written."""
-        return self._closed
+    def wait_closed(self, seconds: float) -> None:
+        """Wait until nothing more will be written, at the most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, seconds)
 
     def _append(self, data: bytes) -> None:
         if not data:
@@ -144,8 +144,7 @@ class LogShipper:
         offset = 0
         try:
             while self._log.wait_beyond(offset):
-                if not self._log.closed:
-                    time.sleep(COALESCE_SECONDS)
+                self._log.wait_closed(COALESCE_SECONDS)
                 offset = self._ship_from(offset)
                 self._progress_at = time.monotonic()
             self._delivered = True
