@@ -11,7 +11,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,9 +62,7 @@ def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
     """
     with _members(data, limits) as members:
         kinds = [member.isreg() for member in members]
-    if not any(kinds):
-        raise BadInputError(_FIELD, "the archive holds no file")
-    return len(kinds)
+    return _counted(kinds)
 
 
 def unpack(data: bytes, target: Path, limits: Limits = DEFAULT_LIMITS) -> int:
@@ -75,15 +73,19 @@ def unpack(data: bytes, target: Path, limits: Limits = DEFAULT_LIMITS) -> int:
     root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with _members(data, limits) as members:
-            count = 0
+            kinds = []
             for member in members:
                 _place(root, member)
-                count += 1
+                kinds.append(member.isreg())
     finally:
         os.close(root)
-    if count == 0:
+    return _counted(kinds)
+
+
+def _counted(are_files: Sequence[bool]) -> int:
+    if not any(are_files):
         raise BadInputError(_FIELD, "the archive holds no file")
-    return count
+    return len(are_files)
 
 
 @dataclass(slots=True)
