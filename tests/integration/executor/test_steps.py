@@ -196,27 +196,30 @@ def applied_with(bench: Bench, files: dict[str, str], *prefix: str, **answer: An
 
 
 def test_environment_of_terraform(executor_bench: Bench) -> None:
-    """Terraform gets ENV variables and what the platform sets, never token, secret, claim or job data."""
+    """Terraform gets what carrier, platform and workspace give it, never token, secret, claim or job data."""
     step = executor_bench.step(StepKind.PLAN, provisioned("env | sort | base64 -w0"))
     answer: dict[str, Any] = {
         "variables": (env("MINE", "yes"), env("PYTHONPATH", "/evil"), env("TF_CLI_ARGS", "-x")),
         "environment": {"GIVEN": "platform", "MINE": "overridden"},
     }
+    carrier = {"CARRIED": "yes", "MINE": "no", "LD_AUDIT": "", "PODFORM_MASTER_KEY": "never"}
     planned = executor_bench.step(StepKind.PLAN, step.configuration, **answer)
-    executor_bench.run(planned, LEAKED="from the launcher")
+    executor_bench.run(planned, **carrier)
     applied = executor_bench.apply_of(planned, **answer)
-    executor_bench.run(applied, LEAKED="from the launcher")
+    executor_bench.run(applied, **carrier)
     line = next(
         line for line in bytes(applied.log).splitlines() if b"(local-exec): " in line and b"Executing" not in line
     )
     text = base64.b64decode(line.rpartition(b" ")[2]).decode()
     names = dict(item.split("=", 1) for item in text.splitlines())
     assert names["MINE"] == "yes"
+    assert names["CARRIED"] == "yes"
     assert names["GIVEN"] == "platform"
     assert names["HOME"] == str(executor_bench.work / "home")
-    assert not names.keys() & {"PYTHONPATH", "TF_CLI_ARGS", "LEAKED", "InternalSecret", "EphemeralJobData"}
+    assert not names.keys() & {"PYTHONPATH", "TF_CLI_ARGS", "LD_AUDIT", "InternalSecret", "EphemeralJobData"}
     for secret in (executor_bench.api.secret, applied.answer.token, applied.job.claim):
         assert secret not in text
+    assert "PODFORM_" not in text
     assert b"PYTHONPATH is reserved" in applied.log
     assert b"/evil" not in applied.log
 
