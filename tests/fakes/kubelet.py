@@ -33,7 +33,6 @@ class Fault(StrEnum):
     IMAGE_PULL = "image_pull"
     START_ERROR = "start_error"
     SLOW_START = "slow_start"  # ContainerCreating for as long as it is on
-    MISSING_VOLUME = "missing_volume"  # the same, with an event FailedMount
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Kubelet:
         if Fault.IMAGE_PULL in self.faults:
             image = pod["spec"]["containers"][0]["image"]
             self._waiting(pod, "ImagePullBackOff", f'Back-off pulling image "{image}": not found')
-        elif self.faults & {Fault.SLOW_START, Fault.MISSING_VOLUME}:
+        elif Fault.SLOW_START in self.faults:
             self._waiting(pod, "ContainerCreating", "")
         elif Fault.START_ERROR in self.faults:
             message = "failed to create containerd task: failed to create shim task: OCI runtime create failed"
@@ -151,7 +150,7 @@ class Kubelet:
             paths[mount["mountPath"]] = str(target)
             secret = volumes[mount["name"]].get("secret")
             if secret:
-                for key, value in self._secret(pod, secret["secretName"]).items():
+                for key, value in self._mounted_secret(pod, mount["name"], secret["secretName"]).items():
                     (target / key).write_text(value)
         for entry in pod["spec"]["containers"][0].get("env", []):
             value = entry.get("value", "")
@@ -197,6 +196,22 @@ class Kubelet:
         if secret is None:
             raise NotStartable("CreateContainerConfigError", f'secret "{name}" not found')
         return dict(secret["data"])
+
+    def _mounted_secret(self, pod: Json, volume: str, name: str) -> dict[str, str]:
+        """A missing one leaves the container creating for ever; the words are in an event of the pod alone."""
+        try:
+            return self._secret(pod, name)
+        except NotStartable as missing:
+            self._event(pod, "FailedMount", f'MountVolume.SetUp failed for volume "{volume}" : {missing}')
+            raise NotStartable("ContainerCreating", "") from missing
+
+    def _event(self, pod: Json, reason: str, message: str) -> None:
+        metadata = pod["metadata"]
+        name = f"{metadata['name']}.{reason.lower()}"
+        if self.store.find("events", metadata["namespace"], name) is None:
+            involved = {"kind": "Pod", **{key: metadata[key] for key in ("name", "namespace", "uid")}}
+            fields = {"involvedObject": involved, "type": "Warning", "reason": reason, "message": message}
+            self.store.add("events", {"metadata": {"name": name, "namespace": metadata["namespace"]}, **fields})
 
     def _secret_key(self, pod: Json, reference: Json) -> str:
         data = self._secret(pod, reference["name"])

@@ -290,11 +290,12 @@ def test_a_pod_that_does_not_start_says_why(fault: Fault, reason: FailureReason,
         asyncio.run(scenario(cluster))
 
 
-def test_a_missing_secret_is_named() -> None:
-    """Without its Secret the container waits, and the Secret's name is told."""
+@pytest.mark.parametrize("as_file", [False, True], ids=["environment", "file"])
+def test_a_missing_secret_is_named(as_file: bool) -> None:
+    """Without its Secret the container waits, and the Secret's name is told, though it be in events alone."""
 
     async def scenario(cluster: Cluster) -> None:
-        async with launching(cluster) as (launcher, notes):
+        async with launching(cluster, secret_as_file=as_file) as (launcher, notes):
             await launcher.launch(order())
             waiting = await notes.until(order().name, CarrierPhase.PENDING, with_message=True)
             assert waiting.reason is FailureReason.MISSING_REFERENCE
