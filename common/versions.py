@@ -65,8 +65,16 @@ class _Term:
         }[self.operator]
 
 
+def oldest(engine: str) -> Version:
+    """The oldest release of `terraform` or `tofu` that steps are built for."""
+    version = parse_version(MINIMUM[engine])
+    if version is None:  # pragma: no cover - the table above holds versions
+        raise AssertionError(MINIMUM[engine])
+    return version
+
+
 class Constraint:
-    """A constraint; the empty one allows every release. Pre-releases only where one is named exactly."""
+    """A constraint; the empty one allows every release, a pre-release only a term naming one of the same version."""
 
     def __init__(self, text: str) -> None:
         """Parse; BadInputError("terraformVersion", …) says what is wrong."""
@@ -76,9 +84,8 @@ class Constraint:
 
     def allows(self, candidate: Version) -> bool:
         """Whether a version satisfies the constraint."""
-        if candidate.pre_release and not any(
-            term.version == candidate and term.operator == "=" for term in self._terms
-        ):
+        named = any(term.version.pre_release and term.version.numbers == candidate.numbers for term in self._terms)
+        if candidate.pre_release and not named:
             return False
         return all(term.allows(candidate) for term in self._terms)
 
@@ -92,8 +99,7 @@ class Constraint:
 def check_constraint(engine: str, text: str) -> None:
     """Refuse a constraint that is malformed or can only be met by engines that are too old."""
     top = Constraint(text).newest_wanted()
-    minimum = parse_version(MINIMUM[engine])
-    if minimum and top and top.order < minimum.order:
+    if top and top.order < oldest(engine).order:
         raise BadInputError(
             "terraformVersion", f"is {text!r}; {engine} {MINIMUM[engine].removesuffix('.0')} or newer is needed"
         )

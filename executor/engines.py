@@ -6,37 +6,20 @@ start spawns nothing. The cache is laid out as <cache>/<terraform|tofu>/<version
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import versions
+from common.errors import BadInputError
 from common.failure_reasons import FailureReason
+from common.versions import Constraint, parse_version
 from executor import workdir
 from executor.errors import StepFailedError
 
-#: Older ones lack what plans and state shipping rest upon.
-OLDEST = {"terraform": "1.1.0", "tofu": "1.6.0"}
-
-_VERSION = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
-_TERM = re.compile(r"\s*(=|!=|>=|<=|>|<|~>)?\s*(v?\d[0-9A-Za-z.+-]*)\s*")
 _ASK_SECONDS = 30
 _REMEMBERED = "versions.json"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Version:
-    """A version, ordered as semantic versioning has it: a pre-release comes before its release."""
-
-    numbers: tuple[int, int, int]
-    released: bool = True
-    pre: tuple[tuple[int, int, str], ...] = ()
-
-    @property
-    def base(self) -> "Version":
-        """This version without its pre-release."""
-        return Version(self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,78 +31,34 @@ class Engine:
     path: Path
 
 
-def parse_version(text: str) -> Version | None:
-    """A version out of its text, None when it is none."""
-    match = _VERSION.fullmatch(text.strip())
-    if match is None:
-        return None
-    major, minor, patch, pre = match.groups()
-    parts = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in (pre.split(".") if pre else ()))
-    return Version((int(major), int(minor or 0), int(patch or 0)), not parts, parts)
-
-
-def satisfies(version: str, constraint: str) -> bool:
-    """Whether a version fits a constraint such as `~> 1.9`, `>= 1.5, < 2` or `1.11.4`; empty fits all releases.
-
-    Pre-releases fit only where a term names a pre-release of the same version.
-    Raises StepFailedError for a constraint that cannot be read.
-    """
-    candidate = parse_version(version)
-    if candidate is None:
-        return False
-    terms = list(_terms(constraint))
-    if not candidate.released and not any(not term.released and term.base == candidate.base for _, term, _ in terms):
-        return False
-    return all(_fits(candidate, operator, term, segments) for operator, term, segments in terms)
-
-
-def _terms(constraint: str) -> Iterator[tuple[str, Version, int]]:
-    for part in constraint.split(",") if constraint.strip() else ():
-        match = _TERM.fullmatch(part)
-        version = parse_version(match[2]) if match else None
-        if match is None or version is None:
-            raise StepFailedError(
-                FailureReason.BAD_CONFIGURATION,
-                f"terraformVersion: {part.strip()!r} is no version constraint; allowed are =, !=, >, >=, <, <=, ~> and "
-                "a version, separated by commas",
-            )
-        yield match[1] or "=", version, match[2].partition("-")[0].count(".") + 1
-
-
-def _fits(candidate: Version, operator: str, term: Version, segments: int) -> bool:
-    if operator == "~>":
-        kept = max(segments - 1, 1)
-        return candidate >= term and candidate.numbers[:kept] == term.numbers[:kept]
-    return {
-        "=": candidate == term,
-        "!=": candidate != term,
-        ">": candidate > term,
-        ">=": candidate >= term,
-        "<": candidate < term,
-        "<=": candidate <= term,
-    }[operator]
-
-
 def choose(found: Iterable[Engine], name: str, constraint: str) -> Engine:
     """The highest of these engines that satisfies the constraint; of equal ones the first.
 
     Raises StepFailedError that says what was found and what is wanted.
     """
     engines = list(found)
-    fitting = [engine for engine in engines if satisfies(engine.version, constraint) and _is_new_enough(engine)]
+    wanted = _constraint(constraint)
+    oldest = versions.oldest(name)
+    fitting = [
+        (version, engine)
+        for engine in engines
+        if (version := parse_version(engine.version)) and version.order >= oldest.order and wanted.allows(version)
+    ]
     if fitting:
-        return max(fitting, key=lambda engine: parse_version(engine.version) or Version((0, 0, 0)))
+        return max(fitting, key=lambda pair: pair[0].order)[1]
     there = ", ".join(f"{engine.version} ({engine.path})" for engine in engines) or "none"
-    wanted = f"{name} {constraint}" if constraint.strip() else name
+    asked = f"{name} {constraint}" if constraint.strip() else name
     raise StepFailedError(
         FailureReason.ENGINE_UNAVAILABLE,
-        f"{wanted} is wanted ({OLDEST[name]} or newer); found on PATH and in the engine cache: {there}",
+        f"{asked} is wanted ({oldest} or newer); found on PATH and in the engine cache: {there}",
     )
 
 
-def _is_new_enough(engine: Engine) -> bool:
-    version, oldest = parse_version(engine.version), parse_version(OLDEST[engine.name])
-    return version is not None and oldest is not None and version >= oldest
+def _constraint(text: str) -> Constraint:
+    try:
+        return Constraint(text)
+    except BadInputError as error:
+        raise StepFailedError(FailureReason.BAD_CONFIGURATION, str(error)) from error
 
 
 def find(name: str, path: str, cache: Path | None, memory: Path) -> list[Engine]:

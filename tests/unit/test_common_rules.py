@@ -145,7 +145,9 @@ def test_truth(text: str, meant: bool | None) -> None:
         ("1.x", ["1.0.0", "1.9.9"], ["2.0.0"]),
         ("1.9.x", ["1.9.3"], ["1.10.0"]),
         ("1.12.0-rc1", ["1.12.0-rc1"], ["1.12.0", "1.12.0-rc2"]),
-        (">= 1.12.0-rc1", ["1.12.0"], ["1.12.0-rc2"]),
+        (">= 1.12.0-rc1", ["1.12.0", "1.12.0-rc2"], ["1.12.0-alpha", "1.13.0-rc1"]),
+        ("= 1.11", ["1.11.0"], ["1.11.1"]),
+        ("<= 1.5.0", ["1.5.0"], ["1.5.1"]),
     ],
 )
 def test_constraints(constraint: str, allowed: list[str], refused: list[str]) -> None:
@@ -164,7 +166,7 @@ def parsed(text: str) -> versions.Version:
     return version
 
 
-@pytest.mark.parametrize("text", ["abc", "1.2.3.4", "~>", ">= x", "1.5,", "1..2", "9999999999.0"])
+@pytest.mark.parametrize("text", ["abc", "1.2.3.4", "~>", ">= x", "1.5,", "1..2", "9999999999.0", "=> 1"])
 def test_what_is_no_constraint_is_refused(text: str) -> None:
     """A malformed constraint is refused with examples of good ones."""
     with pytest.raises(BadInputError, match="no version constraint"):
