@@ -133,6 +133,8 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
         max_state_bytes=settings.max_state_bytes,
         max_variable_bytes=settings.max_variable_bytes,
         step_timeout_seconds=settings.step_timeout_seconds,
+        start_patience_seconds=settings.start_patience_seconds,
+        start_timeout_seconds=settings.start_timeout_seconds,
         cancel_grace_seconds=settings.cancel_grace_seconds,
     )
 

@@ -6,6 +6,7 @@ delays anything else. A slow timer is the safety net for wake-ups that were lost
 
 import asyncio
 import random
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -51,14 +52,17 @@ class Scheduler:
 
     async def _run(self) -> None:
         bell = self._ports.bells.listen(WORK_TOPIC)
-        look_at_carriers = True
+        next_look = 0.0
         while True:
             try:
-                await self._round(look_at_carriers=look_at_carriers)
+                look = time.monotonic() >= next_look
+                await self._round(look_at_carriers=look)
+                if look:
+                    next_look = time.monotonic() + SAFETY_NET_SECONDS
             except Exception:  # noqa: BLE001 - the loop must outlive any trouble of the database
                 _log.exception("scheduler_round_failed")
                 await asyncio.sleep(1)
-            look_at_carriers = not await bell.wait(SAFETY_NET_SECONDS)
+            await bell.wait(max(0.1, next_look - time.monotonic()))
 
     async def _round(self, *, look_at_carriers: bool) -> None:
         async with self._ports.database.reading() as tx:

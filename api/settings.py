@@ -87,6 +87,18 @@ class Settings(BaseModel):
         ge=0,
         description="Ends a step gracefully when it passes; 0 = none, for applies may take hours",
     )
+    start_patience_seconds: int = Field(
+        120,
+        alias="PODFORM_START_PATIENCE_SECONDS",
+        ge=1,
+        description="How long a step may not start for a reason that somebody must mend: an image, a missing Secret",
+    )
+    start_timeout_seconds: int = Field(
+        1800,
+        alias="PODFORM_START_TIMEOUT_SECONDS",
+        ge=1,
+        description="How long a step may wait to start at all; nodes that are made on demand take minutes",
+    )
     cancel_grace_seconds: int = Field(
         900,
         alias="PODFORM_CANCEL_GRACE_SECONDS",

@@ -225,6 +225,8 @@ class Rules:
     max_state_bytes: int = 512 * 1024**2
     max_variable_bytes: int = 4 * 1024**2
     step_timeout_seconds: int = 0
+    start_patience_seconds: int = 120  # with a pod that says what is wrong
+    start_timeout_seconds: int = 1800  # with one that does not start for whatever reason
     cancel_grace_seconds: int = 900  # from a cancel until the carrier is told to end the executor
 
 

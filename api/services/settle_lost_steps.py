@@ -5,19 +5,21 @@ never because a heartbeat is missing; api/domain/retry.py decides what becomes o
 """
 
 import asyncio
+import contextlib
 import json
 from dataclasses import replace
 from datetime import datetime
 
-from api.domain import retry, run_transitions
+from api.domain import patience, retry, run_transitions
 from api.domain.beyond_state import beyond_state
 from api.domain.entities import Attempt, AttemptState, RunRecord, Step
 from api.domain.retry import Verdict
 from api.services import transitions
 from api.services.ports import Ports, Writing
 from api.services.receive_state import state_key
+from api.services.stop_attempts import stop_attempt
 from common.failure_reasons import FailureReason
-from common.launcher_port import CarrierObservation, CarrierPhase
+from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError
 from common.statuses import StepStatus
 
 _GONE = frozenset({CarrierPhase.ENDED, CarrierPhase.ABSENT})
@@ -31,35 +33,76 @@ _TAIL_CHARACTERS = 1500
 
 async def settle(ports: Ports, observation: CarrierObservation) -> None:
     """Take an observation into account; late, repeated and foreign ones change nothing."""
+    if await _stale(ports, observation):
+        return
     now = ports.clock()
     async with ports.database.writing() as tx:
         attempt = await tx.get(Attempt, observation.name)
         record = await tx.record(attempt.run_id) if attempt else None
         if attempt is None or record is None:
             return
-        moved = await _moved(tx, attempt, record, observation, now)
+        moved = await _moved(ports, tx, attempt, record, observation, now)
         if moved == record:
             return
         if moved.run.failure_reason is FailureReason.OUTCOME_UNKNOWN:
             moved = await _with_hint(ports, tx, attempt, moved)
         await transitions.save(tx, record, moved, now)
     transitions.tell(ports, moved)
+    await _stale(ports, observation)  # when it was given up just now
+
+
+async def _stale(ports: Ports, observation: CarrierObservation) -> bool:
+    """End the carrier of an attempt that may not be claimed any more and whose step has moved on without it."""
+    if observation.phase in _GONE:
+        return False
+    async with ports.database.reading() as tx:
+        attempt = await tx.get(Attempt, observation.name)
+        record = await tx.record(attempt.run_id) if attempt and attempt.state is AttemptState.FENCED else None
+    if attempt is None or record is None:
+        return False
+    step = record.step(attempt.step_id)
+    if step.attempt == attempt.number and step.status in _UNDER_WAY:
+        return False  # a cancel: stop_attempts sees to it
+    with contextlib.suppress(CarrierUnavailableError):  # its next observation comes here again
+        await stop_attempt(ports, attempt, force=False)
+    return True
 
 
 async def _moved(
-    tx: Writing, attempt: Attempt, record: RunRecord, observation: CarrierObservation, now: datetime
+    ports: Ports, tx: Writing, attempt: Attempt, record: RunRecord, observation: CarrierObservation, now: datetime
 ) -> RunRecord:
     step = record.step(attempt.step_id)
     current = step.attempt == attempt.number and step.status in _UNDER_WAY
+    if observation.phase is CarrierPhase.PENDING and current:
+        return await _pending(ports, tx, attempt, record, observation, now)
     if observation.phase not in _GONE:
-        if observation.phase is CarrierPhase.PENDING and current and observation.message:
-            return run_transitions.waits(record, step.id, observation.message, now)
         return record
     if attempt.state is AttemptState.SETTLED or not current:
         return record
     if attempt.state is AttemptState.LAUNCHING and observation.phase is CarrierPhase.ABSENT:
         return record  # not launched yet: the intent will be carried out
     return await _lost(tx, attempt, record, observation, now)
+
+
+async def _pending(
+    ports: Ports, tx: Writing, attempt: Attempt, record: RunRecord, observation: CarrierObservation, now: datetime
+) -> RunRecord:
+    """The attempt waits to start: note what for, or give it up."""
+    message = observation.message or record.step(attempt.step_id).message
+    unclaimed = attempt.state in {AttemptState.LAUNCHING, AttemptState.LAUNCHED}
+    waited = (now - attempt.created_at).total_seconds()
+    rules = ports.rules
+    if not unclaimed or not patience.exhausted(
+        observation.reason,
+        waited,
+        patience_seconds=rules.start_patience_seconds,
+        timeout_seconds=rules.start_timeout_seconds,
+    ):
+        return run_transitions.waits(record, attempt.step_id, message, now)
+    await tx.save(replace(attempt, state=AttemptState.FENCED, settled_at=now))
+    reason = observation.reason or FailureReason.UNSCHEDULABLE
+    text = f"it did not start within {waited:.0f} s: {message or 'the cluster does not say why'}"
+    return run_transitions.errored(record, attempt.step_id, reason, text, now)
 
 
 async def _lost(

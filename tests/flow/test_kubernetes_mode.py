@@ -1,5 +1,6 @@
 """A run in Kubernetes mode: the real API and the real executor, each step as a Job of the stand-in cluster."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +122,23 @@ def test_an_image_that_cannot_be_pulled(start_server: StartServer, tmp_path: Pat
         cluster.switch(Fault.IMAGE_PULL, on=False)
         assert server.client.finished(number)["runStatus"] == "applied"
         assert len(cluster.jobs()) == 2
+
+
+def test_an_image_that_never_comes(start_server: StartServer, tmp_path: Path) -> None:
+    """A pod that cannot start says why while it waits, ends its run when patience ends, and its Job is deleted."""
+    secrets = {"terrakube-executor-secrets": {"InternalSecret": SECRET}}
+    with Cluster(secrets=secrets) as cluster:
+        cluster.switch(Fault.IMAGE_PULL)
+        server = start_server(settings(cluster) | {"PODFORM_START_PATIENCE_SECONDS": "3"})
+        _, number = begin(server, HELLO, tmp_path / "hello")
+        waiting = server.client.wait(number, lambda job: "image" in job["waitingFor"].lower())
+        assert waiting["runStatus"] == "plan_queued"
+
+        job = server.client.finished(number)
+
+        assert (job["runStatus"], job["failureReason"]) == ("errored", "image_pull")
+        assert "image" in job["message"].lower()
+        until = time.monotonic() + 60
+        while cluster.jobs():
+            assert time.monotonic() < until
+            time.sleep(0.2)
