@@ -70,6 +70,11 @@ class Cluster:
         """Where the API server listens."""
         return f"http://127.0.0.1:{self._socket_port}"
 
+    @property
+    def directory(self) -> Path:
+        """Below which its pods have their volumes."""
+        return self._directory
+
     def __enter__(self) -> Self:
         self._socket_port = self._socket.getsockname()[1]
         for name, data in self._initial_secrets.items():

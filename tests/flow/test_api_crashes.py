@@ -4,19 +4,34 @@ import hashlib
 import os
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.kubernetes_api import Cluster
 from tests.flow import ledger
 from tests.flow.conftest import StartServer
+from tests.flow.test_kubernetes_mode import SECRET, settings
+
+
+@pytest.fixture(params=["process", "kubernetes"])
+def carrier(request: pytest.FixtureRequest) -> Iterator[tuple[dict[str, str], Path | None]]:
+    """The API's settings for a launcher, and where its executors work when that is not below the data directory."""
+    if request.param == "process":
+        yield {}, None
+        return
+    with Cluster(secrets={"terrakube-executor-secrets": {"InternalSecret": SECRET}}) as cluster:
+        yield settings(cluster), cluster.directory
 
 
 @pytest.mark.timeout(300)
-def test_an_apply_survives_three_crashes_of_the_api(start_server: StartServer, tmp_path: Path) -> None:
+def test_an_apply_survives_three_crashes_of_the_api(
+    carrier: tuple[dict[str, str], Path | None], start_server: StartServer, tmp_path: Path
+) -> None:
     """An apply of a minute, kill -9 of the API three times at seeded moments: each line of the ledger once."""
     moments = random.Random(random.randrange(2**32))  # pytest-randomly prints the seed behind it
-    server = start_server()
+    server = start_server(carrier[0])
     api, client = server.api, server.client
     book = tmp_path / "ledger"
     workspace = client.make_workspace()
@@ -24,7 +39,7 @@ def test_an_apply_survives_three_crashes_of_the_api(start_server: StartServer, t
     number = client.run(workspace)
     client.wait(number, lambda job: job["runStatus"] == "applying", 60)
 
-    spooled = link_log(api.data_dir / "work", client.steps(number)[-1]["id"], tmp_path / "spooled")
+    spooled = link_log(carrier[1] or api.data_dir / "work", client.steps(number)[-1]["id"], tmp_path / "spooled")
 
     for crash in range(3):
         if crash == 1:  # with a state version in flight: right after a line of the ledger
