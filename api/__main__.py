@@ -19,7 +19,7 @@ import uvloop
 
 from api import settings as api_settings
 from api.settings import Settings
-from common.errors import PodformError
+from common.errors import BadInputError, PodformError
 
 
 def main() -> int:
@@ -64,7 +64,7 @@ async def _serve(settings: Settings) -> int:
         server = app.build(settings, url)
     except (PodformError, OSError) as error:
         print(f"podform: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever starts it
-        return 1
+        return 2 if isinstance(error, BadInputError) else 1
     config = uvicorn.Config(server.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
     http = uvicorn.Server(config)
     try:
@@ -120,8 +120,21 @@ def _configure_logging(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Printing(sys.stderr),
     )
+
+
+class _Printing(structlog.PrintLogger):
+    """Prints lines; one that cannot be printed (the disk of the log is full) must not stop what wrote it."""
+
+    def msg(self, message: str) -> None:
+        try:
+            super().msg(message)
+        except OSError:
+            pass
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 if __name__ == "__main__":

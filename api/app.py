@@ -25,11 +25,15 @@ from api.routes import executor, public
 from api.scheduler import Scheduler
 from api.services import tokens
 from api.services.ports import Ports, Rules
-from api.settings import Settings
+from api.settings import MINIMUM_SECRET_CHARACTERS, Settings
 from common import environment
+from common.errors import BadInputError
 from common.launcher_port import Launcher
 
 _log = structlog.get_logger()
+
+_DATABASE = "podform.db"
+_KEY_FILE = "PODFORM_MASTER_KEY_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,12 @@ def build(settings: Settings, api_url: str) -> Server:
     yields the first admin token when one was made.
     """
     data = settings.data_dir
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_directory("PODFORM_DATA_DIR", data)
+    if settings.root_working_directory is not None:
+        _make_directory("Terraform__RootWorkingDirectory", settings.root_working_directory)
     master_key = _master_key(settings)
     sealer = Sealer(master_key)
-    database = SqliteDatabase(data / "podform.db", sealer)
+    database = SqliteDatabase(data / _DATABASE, sealer)
     internal_secret = _internal_secret(settings)
     ports = Ports(
         database=database,
@@ -142,16 +148,54 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
 def _master_key(settings: Settings) -> bytes:
     if settings.master_key is not None:
         return sealing.parse_master_key(settings.master_key.get_secret_value())
-    path = settings.master_key_file or settings.data_dir / "master.key"
-    return sealing.parse_master_key(_secret(path, make=settings.master_key_file is None))
+    if settings.master_key_file is not None:
+        return sealing.parse_master_key(_read(_KEY_FILE, settings.master_key_file), _KEY_FILE)
+    path = settings.data_dir / "master.key"
+    if not path.exists() and (settings.data_dir / _DATABASE).exists():
+        raise BadInputError(
+            "PODFORM_MASTER_KEY",
+            f"{path} is missing, but the database is there: put back the key it is sealed with",
+        )
+    return sealing.parse_master_key(_made("PODFORM_DATA_DIR", path), str(path))
 
 
 def _internal_secret(settings: Settings) -> str:
     if settings.internal_secret is not None:
         return settings.internal_secret.get_secret_value()
-    path = settings.internal_secret_file or settings.data_dir / "internal.secret"
-    return _secret(path, make=settings.internal_secret_file is None)
+    if settings.internal_secret_file is not None:
+        return _long_enough("InternalSecretFile", _read("InternalSecretFile", settings.internal_secret_file))
+    return _made("PODFORM_DATA_DIR", settings.data_dir / "internal.secret")
 
 
-def _secret(path: Path, *, make: bool) -> str:
-    return sealing.read_or_make_secret(path) if make else path.read_text().strip()
+def _long_enough(setting: str, secret: str) -> str:
+    if len(secret) < MINIMUM_SECRET_CHARACTERS:
+        raise BadInputError(setting, f"must hold at least {MINIMUM_SECRET_CHARACTERS} characters")
+    return secret
+
+
+def _read(setting: str, path: Path) -> str:
+    """What a secret's file holds; BadInputError that names the setting when it cannot be read."""
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise BadInputError(setting, f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadInputError(setting, f"{path} is no text") from error
+
+
+def _made(setting: str, path: Path) -> str:
+    """What a secret's file in the data directory holds; made when absent."""
+    try:
+        return sealing.read_or_make_secret(path)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadInputError(setting, f"{path} cannot be read or made: {why}") from error
+
+
+def _make_directory(setting: str, path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadInputError(setting, f"{path} cannot be used: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise BadInputError(setting, f"{path} cannot be used: it is not writable")

@@ -43,7 +43,9 @@ class LocalBell:
     async def wait(self, seconds: float) -> bool:
         """Whether it rang within so many seconds, or since the last wait."""
         try:
-            await asyncio.wait_for(self.event.wait(), seconds)
+            # not wait_for: on Python 3.11 it swallows a cancel that comes together with the ring
+            async with asyncio.timeout(seconds):
+                await self.event.wait()
         except TimeoutError:
             return False
         self.event.clear()

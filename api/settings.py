@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from common.errors import BadInputError
 
+#: Shorter secrets and tokens can be guessed.
+MINIMUM_SECRET_CHARACTERS = 16
+
 
 class Settings(BaseModel):
     """The settings of one API process; the alias of a field is the name it is set by."""
@@ -44,7 +47,7 @@ class Settings(BaseModel):
     admin_token: SecretStr | None = Field(
         None,
         alias="PODFORM_ADMIN_TOKEN",
-        min_length=16,
+        min_length=MINIMUM_SECRET_CHARACTERS,
         description="The first admin token; absent = made and printed once",
     )
     master_key: SecretStr | None = Field(
@@ -58,7 +61,7 @@ class Settings(BaseModel):
     internal_secret: SecretStr | None = Field(
         None,
         alias="InternalSecret",
-        min_length=16,
+        min_length=MINIMUM_SECRET_CHARACTERS,
         description="Proves executors of this installation; absent = a file in the data directory",
     )
     internal_secret_file: Path | None = Field(
@@ -233,7 +236,7 @@ def read(environment: Mapping[str, str], overrides: Mapping[str, Any], file: Pat
 def _from_file(path: Path) -> dict[str, Any]:
     """Names and values of an appsettings.json: comments allowed, nested objects joined by `__`."""
     try:
-        document = json.loads(_without_comments(path.read_text()))
+        document = json.loads(_without_comments(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise BadInputError("--settings", f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -252,6 +255,8 @@ def _without_comments(text: str) -> str:
 def _flat(document: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in document.items():
+        if isinstance(value, list):
+            value = {str(index): item for index, item in enumerate(value)}  # noqa: PLW2901 - lists are read as indices
         if isinstance(value, dict):
             flat.update(_flat(value, f"{prefix}{name}__"))
         else:

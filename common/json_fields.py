@@ -63,7 +63,11 @@ def _checked(value: Any, name: str, kind: type[T]) -> T:
         return kind(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise BadInputError(name, f"must be {_NAMES[kind]}, not {type(value).__name__}")
+    if kind is int and abs(value) > _LARGEST:
+        raise BadInputError(name, f"must be a whole number between -{_LARGEST} and {_LARGEST}")
     return value
 
 
+#: Beyond it not every reader of JSON gives back the number that was written.
+_LARGEST = 2**53
 _NAMES: Mapping[type, str] = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}

@@ -10,19 +10,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, inspect
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, event, insert, inspect, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from api.persistence.column_types import current_sealer
 from api.persistence.queries import ReadQueries, WriteQueries
-from api.persistence.sealing import Sealer
+from api.persistence.sealing import SealBrokenError, Sealer
+from api.persistence.tables import seal_checks
 from api.services.ports import Reading, StorageFullError, Writing
 from common.errors import PodformError
 
 
 class DatabaseInUseError(PodformError):
     """Another process serves this SQLite file."""
+
+
+class DatabaseUnusableError(PodformError):
+    """The file cannot be opened, read or brought to this version's schema."""
+
+
+class WrongMasterKeyError(PodformError):
+    """The database was sealed with another master key."""
 
 
 class SqliteDatabase:
@@ -37,11 +46,33 @@ class SqliteDatabase:
         self._readers = _engine(path, pool_size=4, begin="BEGIN")
 
     async def prepare(self) -> None:
-        """Bring the schema to this version's; fast when it is there already."""
+        """Bring the schema to this version's, and see that the master key is the right one; fast when it is.
+
+        Raises DatabaseUnusableError, WrongMasterKeyError.
+        """
         from api.persistence.migrations import upgrade
 
-        async with self._writer.begin() as connection:
-            await connection.run_sync(upgrade.to_head)
+        try:
+            async with self._writer.begin() as connection:
+                await connection.run_sync(upgrade.to_head)
+                await connection.run_sync(self._check_key)
+        except DBAPIError as error:
+            raise DatabaseUnusableError(f"{self._path}: the database cannot be used: {error.orig}") from error
+
+    def _check_key(self, connection: Connection) -> None:
+        """Open the seal that the first start has left; leave one where there is none."""
+        name = "master key"
+        seal = connection.scalar(select(seal_checks.c.seal).where(seal_checks.c.name == name))
+        if seal is None:
+            connection.execute(insert(seal_checks), {"name": name, "seal": self._sealer.seal(name.encode(), name)})
+            return
+        try:
+            self._sealer.open(seal, name)
+        except SealBrokenError as error:
+            raise WrongMasterKeyError(
+                f"PODFORM_MASTER_KEY: is not the key that {self._path} was sealed with ({error}); "
+                "give the one that it was first started with"
+            ) from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reading]:

@@ -1,4 +1,4 @@
-"""Step logs as plain files, appended at byte offsets. Implements the services' Logs port.
+"""Logs as plain files, appended at byte offsets. Implements the services' Logs port.
 
 The file's length is the only truth about how much has arrived; what was acknowledged is in the file. Logs
 hold raw bytes: whatever is sensitive was taken out by the executor.
@@ -13,7 +13,7 @@ from api.services.ports import LogGapError, StorageFullError
 
 
 class FileLogs:
-    """One file per step."""
+    """One file per name: that of an attempt."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -21,24 +21,33 @@ class FileLogs:
         # a lock per step would have to be forgotten at the right moment; a few shared ones need not
         self._locks = [asyncio.Lock() for _ in range(64)]
 
-    async def append(self, step_id: str, offset: int, content: bytes) -> int:
+    async def append(self, name: str, offset: int, content: bytes) -> int:
         """Append; bytes that are there already are skipped. LogGapError, StorageFullError."""
-        async with self._locks[hash(step_id) % len(self._locks)]:
-            return await asyncio.to_thread(self._append, step_id, offset, content)
+        async with self._locks[hash(name) % len(self._locks)]:
+            return await asyncio.to_thread(self._append, name, offset, content)
 
-    async def read(self, step_id: str, offset: int, limit: int) -> bytes:
+    async def read(self, name: str, offset: int, limit: int) -> bytes:
         """At most `limit` bytes from an offset."""
-        return await asyncio.to_thread(self._read, step_id, offset, limit)
+        return await asyncio.to_thread(self._read, name, offset, limit)
 
-    async def size(self, step_id: str) -> int:
+    async def size(self, name: str) -> int:
         """The length in bytes; 0 for a log that has not begun."""
         try:
-            return self._path(step_id).stat().st_size
+            return self._path(name).stat().st_size
         except FileNotFoundError:
             return 0
 
-    def _append(self, step_id: str, offset: int, content: bytes) -> int:
-        descriptor = os.open(self._path(step_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def _append(self, name: str, offset: int, content: bytes) -> int:
+        try:
+            return self._append_to(self._path(name), offset, content)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageFullError("the log store has no room left") from error
+            raise
+
+    @staticmethod
+    def _append_to(path: Path, offset: int, content: bytes) -> int:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             length = os.fstat(descriptor).st_size
             if offset > length:
@@ -47,19 +56,15 @@ class FileLogs:
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
             return os.fstat(descriptor).st_size
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StorageFullError("the log store has no room left") from error
-            raise
         finally:
             os.close(descriptor)
 
-    def _read(self, step_id: str, offset: int, limit: int) -> bytes:
+    def _read(self, name: str, offset: int, limit: int) -> bytes:
         try:
-            with self._path(step_id).open("rb") as file:
+            with self._path(name).open("rb") as file:
                 return os.pread(file.fileno(), limit, offset)
         except FileNotFoundError:
             return b""
 
-    def _path(self, step_id: str) -> Path:
-        return self._directory / f"{step_id}.log"
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{name}.log"

@@ -21,6 +21,8 @@ _PLAIN, _DEFLATED = b"\0", b"\1"
 #: Below this, compressing costs more than it saves.
 _COMPRESS_FROM_BYTES = 512
 KEY_BYTES = 32
+#: Magic, key id, nonce, one byte of content, tag.
+_SHORTEST = 3 + 4 + 12 + 1 + 16
 
 
 class SealBrokenError(PodformError):
@@ -52,7 +54,7 @@ class Sealer:
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The content, or SealBrokenError."""
-        if sealed[:3] != _MAGIC:
+        if sealed[:3] != _MAGIC or len(sealed) < _SHORTEST:
             raise SealBrokenError(f"{context}: this is no sealed content")
         if sealed[3:7] != self._key_id:
             raise SealBrokenError(
@@ -65,14 +67,14 @@ class Sealer:
         return zlib.decompress(packed[1:]) if packed[:1] == _DEFLATED else packed[1:]
 
 
-def parse_master_key(text: str) -> bytes:
-    """A key out of base64 of 32 bytes; BadInputError says what is allowed, never the value."""
+def parse_master_key(text: str, setting: str = "PODFORM_MASTER_KEY") -> bytes:
+    """A key out of base64 of 32 bytes; BadInputError names the setting and says what is allowed, never the value."""
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise BadInputError("PODFORM_MASTER_KEY", f"must be base64 of exactly {KEY_BYTES} bytes")
+        raise BadInputError(setting, f"must be base64 of exactly {KEY_BYTES} bytes")
     return key
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -262,6 +263,14 @@ events = Table(
     Column("kind", String(80), nullable=False),
     Column("data", JsonMap, nullable=False),
     Column("at", UtcTime, nullable=False),
+)
+
+#: One sealed word: whether this installation's master key is the one that everything was sealed with.
+seal_checks = Table(
+    "seal_checks",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("seal", LargeBinary, nullable=False),
 )
 
 counters = Table(

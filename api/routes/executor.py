@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.services import claim_step, receive_state, record_step_report, step_deliveries
+from api.services import attempt_access, claim_step, receive_state, record_step_report, step_deliveries
 from api.services.errors import NotFoundError, RefusedError
 from api.services.ports import Ports, StorageFullError
 from api.services.receive_state import ShippedState
 from common import executor_api, step_report
-from common.errors import BadInputError
+from common.errors import BadInputError, PodformError
 from common.executor_api import Refusal
 
 _STATUS = {
@@ -33,6 +33,14 @@ _STATUS = {
 #: A claim, a report: small documents. The message of a report is cut at 4,000 characters by its writer.
 _MAX_DOCUMENT_BYTES = 256 * 1024
 _MAX_PLAN_BYTES = 1024**3
+
+
+class _TooLargeError(BadInputError):
+    """A body is larger than its endpoint takes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__("body", f"has more than the {most} bytes that are allowed here")
+
 
 Endpoint = Callable[[Ports, str, Request], Awaitable[Response]]
 
@@ -62,12 +70,10 @@ def _guarded(ports: Ports, endpoint: Endpoint) -> Callable[[Request], Awaitable[
     async def guarded(request: Request) -> Response:
         try:
             return await endpoint(ports, request.path_params["step_id"], request)
-        except RefusedError as refused:
-            return _refusal(refused)
-        except BadInputError as error:
-            return _refusal(RefusedError(Refusal.BAD_REQUEST, str(error)))
-        except NotFoundError as error:
-            return _json({"code": Refusal.UNKNOWN, "message": str(error)}, 404)
+        except PodformError as error:
+            if (refused := _refused(error)) is None:
+                raise
+            return refused
         except StorageFullError as error:
             return _json({"code": "storage_full", "message": str(error)}, 507)
         except ClientDisconnect:
@@ -106,6 +112,7 @@ async def _put_state(ports: Ports, step_id: str, request: Request) -> Response:
     serial = headers.get(executor_api.SERIAL_HEADER, "")
     if not serial.isascii() or not serial.isdecimal() or len(serial) > 18:
         raise BadInputError(executor_api.SERIAL_HEADER, "must be a whole number")
+    await attempt_access.admit(ports, step_id, _token(request))
     shipped = ShippedState(
         content=await _body(request, ports.rules.max_state_bytes),
         serial=int(serial),
@@ -136,6 +143,7 @@ async def _get_artifact(ports: Ports, step_id: str, request: Request) -> Respons
 
 
 async def _put_artifact(ports: Ports, step_id: str, request: Request) -> Response:
+    await attempt_access.admit(ports, step_id, _token(request))
     content = await _body(request, _MAX_PLAN_BYTES)
     sha256 = request.headers.get(executor_api.SHA256_HEADER, "")
     name = request.path_params["name"]
@@ -176,23 +184,29 @@ async def _document(request: Request) -> dict[str, Any]:
 async def _body(request: Request, most: int) -> bytes:
     """The body; refused as soon as it is known to be too large."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
-        raise BadInputError("body", f"has {announced} bytes; at most {most} are allowed")
+    if announced.isdecimal() and int(announced[:20]) > most:
+        raise _TooLargeError(most)
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise BadInputError("body", f"has more than {most} bytes")
+            raise _TooLargeError(most)
         parts.append(part)
     return b"".join(parts)
 
 
-def _refusal(refused: RefusedError) -> Response:
-    body: dict[str, Any] = {"code": refused.refusal, "message": str(refused)}
-    if refused.expected is not None:
-        body["expected"] = refused.expected
-    return _json(body, _STATUS[refused.refusal])
+def _refused(error: PodformError) -> Response | None:
+    """The refusal that an error stands for; None for trouble of ours."""
+    if isinstance(error, RefusedError):
+        expected = {} if error.expected is None else {"expected": error.expected}
+        return _json({"code": error.refusal, "message": str(error), **expected}, _STATUS[error.refusal])
+    if isinstance(error, BadInputError):
+        status = 413 if isinstance(error, _TooLargeError) else _STATUS[Refusal.BAD_REQUEST]
+        return _json({"code": Refusal.BAD_REQUEST, "message": str(error)}, status)
+    if isinstance(error, NotFoundError):
+        return _json({"code": Refusal.UNKNOWN, "message": str(error)}, _STATUS[Refusal.UNKNOWN])
+    return None
 
 
 def _json(body: Any, status: int = 200) -> Response:

@@ -40,6 +40,12 @@ async def attempt_of(
     return attempt, record
 
 
+async def admit(ports: Ports, step_id: str, token: str) -> None:
+    """Refuse, as `attempt_of` does, before the body of a large delivery is read for nothing."""
+    async with ports.database.reading() as tx:
+        await attempt_of(ports, tx, step_id, token)
+
+
 def _why_closed(attempt: Attempt) -> Refusal:
     if attempt.state is AttemptState.SETTLED:
         return Refusal.SETTLED

@@ -146,17 +146,17 @@ class StorageFullError(Exception):
 
 
 class Logs(Protocol):
-    """Raw bytes of a step's log, appended at offsets."""
+    """Raw bytes of logs, appended at offsets. A name is an attempt's (common/ids.py)."""
 
-    async def append(self, step_id: str, offset: int, content: bytes) -> int:
+    async def append(self, name: str, offset: int, content: bytes) -> int:
         """Append at an offset; the log's new length. A repeat changes nothing; LogGapError beyond the end."""
         ...
 
-    async def read(self, step_id: str, offset: int, limit: int) -> bytes:
+    async def read(self, name: str, offset: int, limit: int) -> bytes:
         """At most `limit` bytes from an offset; empty at or beyond the end."""
         ...
 
-    async def size(self, step_id: str) -> int:
+    async def size(self, name: str) -> int:
         """The log's length in bytes."""
         ...
 

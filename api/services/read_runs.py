@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from api.domain import workspace_queue
 from api.domain.entities import Run, RunRecord, StateVersion, Step, Workspace
 from api.domain.permissions import Principal
+from api.services import step_log
 from api.services.access import visible_organization, visible_record, visible_step, visible_workspace
 from api.services.errors import NotFoundError
 from api.services.ports import Listing, Page, Ports, Reading, step_topic
@@ -96,8 +97,7 @@ async def follow_log(
 
 
 async def _part(ports: Ports, step: Step, offset: int, limit: int) -> LogPart:
-    content = await ports.logs.read(step.id, offset, limit)
-    size = await ports.logs.size(step.id)
+    content, size = await step_log.read(ports, step, offset, limit)
     # the status was read before the bytes: when it is final, nothing was appended after this read
     return LogPart(content, offset + len(content), size, step.status in FINAL_STEP_STATUSES)
 

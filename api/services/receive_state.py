@@ -102,8 +102,8 @@ def read_state(content: bytes) -> tuple[int, str]:
         serial, lineage = document["serial"], document["lineage"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInputError("state", "is not a terraform state: JSON with serial and lineage") from error
-    if not isinstance(serial, int) or not isinstance(lineage, str) or serial < 0 or not lineage:
-        raise BadInputError("state", "must have a serial of 0 or more and a lineage")
+    if type(serial) is not int or not isinstance(lineage, str) or serial < 0 or not 0 < len(lineage) < 256:
+        raise BadInputError("state", "must have a serial of 0 or more and a lineage of 1 to 255 characters")
     return serial, lineage
 
 

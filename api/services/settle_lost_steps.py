@@ -127,8 +127,8 @@ async def _lost(
 
 async def _with_hint(ports: Ports, tx: Writing, attempt: Attempt, record: RunRecord) -> RunRecord:
     """The run's message with what the durable log shows beyond the last delivered state."""
-    size = await ports.logs.size(attempt.step_id)
-    log = await ports.logs.read(attempt.step_id, max(0, size - _HINT_BYTES), _HINT_BYTES)
+    size = await ports.logs.size(attempt.name)
+    log = await ports.logs.read(attempt.name, max(0, size - _HINT_BYTES), _HINT_BYTES)
     current = await tx.current_state(attempt.workspace_id)
     content = await ports.artifacts.get(state_key(attempt.workspace_id, current.id)) if current else None
     hint = beyond_state(log, json.loads(content) if content else None)

@@ -28,14 +28,14 @@ async def configuration_for_step(ports: Ports, step_id: str, token: str) -> byte
 
 
 async def append_log(ports: Ports, step_id: str, token: str, offset: int, content: bytes) -> int:
-    """Append to the step's log; its new length. GAP with the offset expected when bytes are missing in between.
+    """Append to the attempt's log; its new length. GAP with the offset expected when bytes are missing in between.
 
     A log may still grow right after its step was settled: the end of it must not be lost to a race.
     """
     async with ports.database.reading() as tx:
-        await attempt_of(ports, tx, step_id, token, (*OPEN, AttemptState.SETTLED))
+        attempt, _ = await attempt_of(ports, tx, step_id, token, (*OPEN, AttemptState.SETTLED))
     try:
-        length = await ports.logs.append(step_id, offset, content)
+        length = await ports.logs.append(attempt.name, offset, content)
     except LogGapError as gap:
         raise RefusedError(Refusal.GAP, str(gap), expected=gap.expected) from gap
     ports.bells.ring(step_topic(step_id))

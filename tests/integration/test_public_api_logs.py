@@ -11,7 +11,7 @@ import pytest
 
 from api.domain.entities import StateVersion
 from api.services.receive_state import state_key
-from common.ids import new_id
+from common.ids import attempt_name, new_id
 from common.step_report import Outcome, StepReport
 from tests.integration.api_in_process import ADMIN, Api, api_in, bearer, listening
 
@@ -39,7 +39,8 @@ async def _running(api: Api) -> tuple[dict[str, Any], str, str]:
 
 
 async def _append(api: Api, step_id: str, content: bytes) -> None:
-    await api.ports.logs.append(step_id, await api.ports.logs.size(step_id), content)
+    name = attempt_name(step_id, 1)
+    await api.ports.logs.append(name, await api.ports.logs.size(name), content)
     api.ports.bells.ring(f"step:{step_id}")
 
 
@@ -191,7 +192,7 @@ def test_a_follower_reads_along_and_resumes(tmp_path: Path) -> None:
             await api.finish(job, step_id, DONE)
             rest = _events((await following).text)
             read = _events(text) + rest
-            whole = await api.ports.logs.read(step_id, 0, 10_000)
+            whole = await api.ports.logs.read(attempt_name(step_id, 1), 0, 10_000)
             assert "".join(part for _, kind, part in read if kind == "message") == whole.decode()
             assert rest[-1][1] == "end"
 
