@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event, insert, inspect, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from api.persistence import one_hop
 from api.persistence.column_types import current_sealer
 from api.persistence.queries import ReadQueries, WriteQueries
 from api.persistence.sealing import SealBrokenError, Sealer
@@ -111,7 +112,7 @@ def _engine(path: Path, *, pool_size: int, begin: str) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=60,
-        connect_args={"timeout": 30},
+        async_creator=lambda: one_hop.connect(path, timeout_seconds=30),
     )
 
     @event.listens_for(engine.sync_engine, "connect")
