@@ -60,11 +60,6 @@ class Place:
 
 def check_options(options: RunOptions) -> None:
     """Raise CommandError for options that exclude each other."""
-    if options.plan_only and options.destroy:
-        raise CommandError(
-            "--plan-only and --destroy: there is no plan-only run of a destruction; without "
-            "--auto-approve a --destroy shows its plan and waits for an approval"
-        )
     if options.refresh_only and (options.destroy or options.replace):
         raise CommandError("--refresh-only changes no resource: it takes neither --destroy nor --replace")
     if options.destroy and options.replace:
@@ -82,6 +77,7 @@ def job_attributes(options: RunOptions, configuration: str, request_id: str) -> 
     if not options.plan_only:
         attributes["autoApply"] = options.auto_approve
     optional = {
+        "isDestroy": options.plan_only and options.destroy,
         "comments": options.message,
         "refreshOnly": options.refresh_only,
         "targetAddrs": list(options.targets),

@@ -60,6 +60,13 @@ def with_approval(flow: Sequence[FlowStep], auto_apply: bool | None) -> tuple[Fl
     return tuple(sorted((*bare, approval), key=lambda step: step.number))
 
 
+def destroying(flow: Sequence[FlowStep]) -> tuple[FlowStep, ...]:
+    """The flow with its plan planning the destruction of everything."""
+    return tuple(
+        FlowStep(step.number, StepKind.PLAN_DESTROY, step.name) if step.kind is StepKind.PLAN else step for step in flow
+    )
+
+
 def is_plan_only(flow: Sequence[FlowStep]) -> bool:
     """Whether a flow changes nothing: such runs never take their workspace."""
     return not any(step.kind in APPLY_KINDS for step in flow)

@@ -35,6 +35,7 @@ class RunRequest:
     configuration_id: str = ""
     auto_apply: bool | None = None
     comments: str = ""
+    is_destroy: bool = False  # plan the destruction, whatever the template plans
     refresh: bool = True
     refresh_only: bool = False
     target_addrs: tuple[str, ...] = ()
@@ -98,8 +99,12 @@ async def _flow(tx: Reading, workspace: Workspace, request: RunRequest) -> tuple
         raise BadInputError("templateReference", f"is {reference!r}; there are {', '.join(known)}")
     auto_apply = workspace.auto_apply if request.auto_apply is None else request.auto_apply
     _, flow = step_sequence.DEFAULT_TEMPLATES[template.name]
+    if request.is_destroy:
+        flow = step_sequence.destroying(flow)
     if request.refresh_only and step_sequence.is_destroy(flow):
-        raise BadInputError("refreshOnly", "cannot be combined with a template that destroys")
+        raise BadInputError("refreshOnly", "cannot be combined with a run that destroys")
+    if request.replace_addrs and step_sequence.is_destroy(flow):
+        raise BadInputError("replaceAddrs", "cannot be combined with a run that destroys")
     return step_sequence.with_approval(flow, auto_apply), template
 
 

@@ -62,11 +62,15 @@ def test_refresh_only_changes_no_resource(start_server: StartServer, tmp_path: P
 
 
 def test_destroy_in_one_step(start_server: StartServer, tmp_path: Path) -> None:
-    """The template Destroy leaves an empty state."""
+    """A planned destruction changes nothing; the template Destroy leaves an empty state."""
     client = start_server().client
     workspace = client.make_workspace()
     client.upload(workspace, TWO, tmp_path / "tf")
     client.finished(client.run(workspace))
+
+    planned = client.finished(client.run(workspace, "Plan", isDestroy=True))
+    assert (planned["runStatus"], planned["resourceDestructions"]) == ("planned_and_finished", 2)
+    assert len(client.state(workspace)["resources"]) == 2
 
     job = client.finished(client.run(workspace, "Destroy"))
 

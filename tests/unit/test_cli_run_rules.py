@@ -128,7 +128,6 @@ def test_what_a_run_asks_for(options: RunOptions, expected: dict[str, object]) -
 @pytest.mark.parametrize(
     "options",
     [
-        RunOptions(plan_only=True, destroy=True),
         RunOptions(refresh_only=True, destroy=True),
         RunOptions(refresh_only=True, replace=("a.b",)),
         RunOptions(destroy=True, replace=("a.b",)),

@@ -139,6 +139,14 @@ def test_the_approval_that_is_asked_for(
     assert [step.number for step in step_sequence.with_approval(flow, auto_apply)] == numbers
 
 
+def test_any_plan_can_plan_the_destruction() -> None:
+    """A destroying flow plans the destruction and is otherwise the same."""
+    flow = step_sequence.destroying((FLOW_PLAN, FLOW_ASK, FLOW_APPLY))
+
+    assert [step.kind for step in flow] == [StepKind.PLAN_DESTROY, APPROVAL, APPLY]
+    assert step_sequence.is_destroy(flow)
+
+
 def test_what_a_flow_is() -> None:
     """A flow without an apply is plan-only, one with a destroying step destroys."""
     assert step_sequence.is_plan_only((FLOW_PLAN, FLOW_ASK))

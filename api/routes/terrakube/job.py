@@ -33,6 +33,7 @@ class NewJobAttributes(Written):
     configuration_id: Text = Field("", alias="configuration")
     auto_apply: bool | None = None
     comments: Text = ""
+    is_destroy: bool = False
     refresh: bool = True
     refresh_only: bool = False
     target_addrs: list[Text] = Field(default=[])

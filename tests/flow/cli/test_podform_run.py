@@ -212,7 +212,7 @@ def _closed_pipe() -> int:
         (("run", "HELLO", "--workspace", "büro/../x"), 2, "name: holds '/'"),
         (("run", "HELLO", "--workspace", ""), 2, "name"),
         (("run", "/nowhere"), 2, "does not exist"),
-        (("run", "HELLO", "--plan-only", "--destroy"), 2, "--plan-only and --destroy"),
+        (("run", "HELLO", "--refresh-only", "--destroy"), 2, "--refresh-only changes no resource"),
         (("logs", "4711"), 7, "4711"),
         (("logs", "--workspace", "unheard-of"), 7, "unheard-of"),
         (("state", "pull", "--workspace", "unheard-of"), 7, "unheard-of"),
