@@ -12,6 +12,7 @@ import pytest
 
 from tests.flow import ledger
 from tests.flow.conftest import Started, StartServer
+from tests.flow.cut import Relay
 
 
 def executor_pid(server: Started, step_id: str, attempt: int = 1, seconds: float = 30) -> int:
@@ -44,25 +45,81 @@ def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def test_killed_before_its_claim_it_starts_again(start_server: StartServer, tmp_path: Path) -> None:
-    """Nothing was touched: the next attempt does the step."""
-    server = start_server()
-    client = server.client
-    workspace = client.make_workspace()
-    client.upload(workspace, ledger.many_and_one_long(tmp_path / "ledger", count=2, long_seconds=0), tmp_path / "tf")
-    number = client.run(workspace)
-    step = client.steps(number)[0]
+    """Nothing was touched: the next attempt does the step, of a plan and of an apply alike."""
+    with Relay() as relay:
+        server = start_server({"AzBuilderApiUrl": relay.url})
+        relay.target_port = server.api.port
+        client = server.client
+        workspace = client.make_workspace()
+        files = ledger.many_and_one_long(tmp_path / "ledger", count=2, long_seconds=0)
+        client.upload(workspace, files, tmp_path / "tf")
+        relay.cut()  # no claim gets through
+        number = client.run(workspace, "Terraform-Plan/Apply-Cli")
+        plan, _, apply = client.steps(number)
+        os.kill(executor_pid(server, plan["id"]), signal.SIGKILL)
+        executor_pid(server, plan["id"], attempt=2)
+        relay.mend()
+        client.wait(number, lambda job: job["runStatus"] == "planned")
 
-    pid = executor_pid(server, step["id"])
-    if not claimed(server, number):
-        os.kill(pid, signal.SIGKILL)
+        relay.cut()
+        assert client.decide(number, "approved").is_success
+        os.kill(executor_pid(server, apply["id"]), signal.SIGKILL)
+        executor_pid(server, apply["id"], attempt=2)
+        relay.mend()
 
-    assert client.finished(number)["runStatus"] == "applied"
-    assert sorted(ledger.lines(tmp_path / "ledger")) == ["long", "short-0", "short-1"]
+        assert client.finished(number)["runStatus"] == "applied"
+        assert [step["attempt"] for step in client.steps(number)] == [2, 0, 2]
+        assert sorted(ledger.lines(tmp_path / "ledger")) == ["long", "short-0", "short-1"]
 
 
-def claimed(server: Started, number: str) -> bool:
-    """Whether the first step runs already."""
-    return bool(server.client.steps(number)[0]["startedAt"])
+def test_killed_before_its_claim_three_times_it_errs(start_server: StartServer, tmp_path: Path) -> None:
+    """What never starts is not tried for ever, and the run says what was seen."""
+    with Relay() as relay:
+        server = start_server({"AzBuilderApiUrl": relay.url})
+        client = server.client
+        workspace = client.make_workspace()
+        files = ledger.many_and_one_long(tmp_path / "ledger", count=2, long_seconds=0)
+        client.upload(workspace, files, tmp_path / "tf")
+        relay.cut()
+        number = client.run(workspace)
+        plan = client.steps(number)[0]
+        for attempt in (1, 2, 3):
+            os.kill(executor_pid(server, plan["id"], attempt), signal.SIGKILL)
+
+        job = client.finished(number)
+
+        assert (job["runStatus"], job["failureReason"]) == ("errored", "executor_lost")
+        assert "before it began" in job["message"]
+        assert ledger.lines(tmp_path / "ledger") == []
+
+
+def test_killed_after_the_apply_before_its_report(start_server: StartServer, tmp_path: Path) -> None:
+    """Everything was applied but nobody heard of it: the outcome is unknown, and nothing is applied again."""
+    with Relay() as relay:
+        server = start_server({"AzBuilderApiUrl": relay.url})
+        relay.target_port = server.api.port
+        client = server.client
+        workspace = client.make_workspace()
+        book = tmp_path / "ledger"
+        client.upload(workspace, ledger.ledger_configuration(book, count=2, seconds=2), tmp_path / "tf")
+        number = client.run(workspace)
+        client.wait(number, lambda job: job["runStatus"] == "applying")
+        eventually(lambda: len(ledger.lines(book)) == 1)
+        time.sleep(1)  # every change is shipped within a second
+        relay.cut()
+        eventually(lambda: len(ledger.lines(book)) == 2)
+        time.sleep(1)  # terraform has ended; its executor cannot say so
+        os.kill(executor_pid(server, client.steps(number)[-1]["id"]), signal.SIGKILL)
+
+        job = client.finished(number)
+
+        assert (job["runStatus"], job["failureReason"]) == ("errored", "outcome_unknown")
+        assert ledger.lines(book) == ["0", "1"]
+        assert len(client.state(workspace)["resources"]) == 1  # what was delivered before the cut
+        relay.mend()
+        time.sleep(1)
+        assert client.job(number)["runStatus"] == "errored"
+        assert ledger.lines(book) == ["0", "1"]
 
 
 def test_killed_in_a_plan_it_plans_again(start_server: StartServer, tmp_path: Path) -> None:

@@ -142,3 +142,16 @@ def test_an_image_that_never_comes(start_server: StartServer, tmp_path: Path) ->
         while cluster.jobs():
             assert time.monotonic() < until
             time.sleep(0.2)
+
+
+def test_the_toggle_of_a_workspace(start_server: StartServer, tmp_path: Path) -> None:
+    """Where Kubernetes is not enabled for all, the workspace's toggle decides by its value."""
+    with Cluster(secrets={"terrakube-executor-secrets": {"InternalSecret": SECRET}}) as cluster:
+        server = start_server(settings(cluster) | {"Terraform__KubernetesJobs__Enabled": "false"})
+        client = server.client
+        for name, value, jobs in (("off", "no", 0), ("on", "true", 2)):
+            workspace = client.make_workspace(name)
+            client.set_variable(workspace, "TERRAKUBE_ENABLE_EPHEMERAL_EXECUTOR", value, category="ENV")
+            client.upload(workspace, HELLO, tmp_path / name)
+            assert client.finished(client.run(workspace))["runStatus"] == "applied"
+            assert len(cluster.jobs()) == jobs
