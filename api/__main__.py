@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from api import settings as api_settings
+from api.http_protocol import BoundedHttpProtocol
 from api.settings import Settings
 from common.errors import BadInputError, PodformError
 
@@ -66,7 +67,14 @@ async def _serve(settings: Settings) -> int:
     except (PodformError, OSError) as error:
         print(f"podform: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever starts it
         return 2 if isinstance(error, BadInputError) else 1
-    config = uvicorn.Config(server.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        server.app,
+        http=BoundedHttpProtocol,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=5,
+    )
     http = uvicorn.Server(config)
     try:
         async with server.running() as admin_token:

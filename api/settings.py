@@ -239,7 +239,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         document = json.loads(_without_comments(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise BadInputError("--settings", f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInputError("--settings", f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadInputError("--settings", f"{path} must hold a JSON object")

@@ -96,6 +96,7 @@ def test_a_bad_port_stops_the_start(tmp_path: Path, port: str) -> None:
         ("{", "is not JSON"),
         ("[]", "must hold a JSON object"),
         ("", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ('{"PODFORM_X": 1}', "PODFORM_X: is no setting"),
         ('{"Terraform": {"KubernetesJobs": {"Enable": true}}}', "Terraform__KubernetesJobs__Enable: is no setting"),
         ('{"PODFORM_PORT": [8080]}', "PODFORM_PORT__0: is no setting"),
