@@ -1,9 +1,10 @@
-"""Reading request bodies under a limit, as they arrive. Called by operations.py and the configuration upload.
+"""Reading request bodies under a limit, as they arrive. Called by every route that takes one.
 
 A body that announces too much is refused before a byte of it is read; one that announces nothing, as soon as
 it is too much. At no time is more than the limit in memory.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,17 +16,21 @@ from api.routes.errors import MEDIA_TYPE, RequestError, document_problems, refus
 JSON_TYPES = frozenset({MEDIA_TYPE, "application/json"})
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body of at most `limit` bytes; RequestError 413 for a larger one."""
+def _too_large(limit: int) -> Exception:
+    return refused(413, f"the body is larger than the {limit} bytes that are allowed here")
+
+
+async def read_body(request: Request, limit: int, too_large: Callable[[int], Exception] = _too_large) -> bytes:
+    """The whole body of at most `limit` bytes; for a larger one `too_large` is raised."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         parts.append(part)
     return b"".join(parts)
 
@@ -60,7 +65,3 @@ def _check_type(request: Request) -> None:
         raise refused(415, f"Content-Type must be {MEDIA_TYPE} or application/json", header="Content-Type")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise refused(415, "Content-Encoding: send the body as it is", header="Content-Encoding")
-
-
-def _too_large(limit: int) -> RequestError:
-    return refused(413, f"the body is larger than the {limit} bytes that are allowed here")

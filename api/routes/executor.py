@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api.routes.bodies import read_body
 from api.services import attempt_access, claim_step, receive_state, record_step_report, step_deliveries
 from api.services.errors import NotFoundError, RefusedError
 from api.services.ports import Ports, StorageFullError
@@ -114,7 +115,7 @@ async def _put_state(ports: Ports, step_id: str, request: Request) -> Response:
         raise BadInputError(executor_api.SERIAL_HEADER, "must be a whole number")
     await attempt_access.admit(ports, step_id, _token(request))
     shipped = ShippedState(
-        content=await _body(request, ports.rules.max_state_bytes),
+        content=await read_body(request, ports.rules.max_state_bytes, _TooLargeError),
         serial=int(serial),
         lineage=headers.get(executor_api.LINEAGE_HEADER, ""),
         md5=headers.get(executor_api.MD5_HEADER, ""),
@@ -126,7 +127,7 @@ async def _put_state(ports: Ports, step_id: str, request: Request) -> Response:
 
 async def _log(ports: Ports, step_id: str, request: Request) -> Response:
     offset = _query_number(request, "offset", 0, 2**53)
-    content = await _body(request, executor_api.MAX_LOG_CHUNK_BYTES)
+    content = await read_body(request, executor_api.MAX_LOG_CHUNK_BYTES, _TooLargeError)
     length = await step_deliveries.append_log(ports, step_id, _token(request), offset, content)
     return _json({"next": length})
 
@@ -144,7 +145,7 @@ async def _get_artifact(ports: Ports, step_id: str, request: Request) -> Respons
 
 async def _put_artifact(ports: Ports, step_id: str, request: Request) -> Response:
     await attempt_access.admit(ports, step_id, _token(request))
-    content = await _body(request, _MAX_PLAN_BYTES)
+    content = await read_body(request, _MAX_PLAN_BYTES, _TooLargeError)
     sha256 = request.headers.get(executor_api.SHA256_HEADER, "")
     name = request.path_params["name"]
     await step_deliveries.put_artifact(ports, step_id, _token(request), name, content, sha256)
@@ -173,27 +174,12 @@ def _query_number(request: Request, name: str, default: int, most: int) -> int:
 
 async def _document(request: Request) -> dict[str, Any]:
     try:
-        document = orjson.loads(await _body(request, _MAX_DOCUMENT_BYTES))
+        document = orjson.loads(await read_body(request, _MAX_DOCUMENT_BYTES, _TooLargeError))
     except orjson.JSONDecodeError as error:
         raise BadInputError("body", "is not JSON") from error
     if not isinstance(document, dict):
         raise BadInputError("body", "must be a JSON object")
     return document
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """The body; refused as soon as it is known to be too large."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > most:
-        raise _TooLargeError(most)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise _TooLargeError(most)
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _refused(error: PodformError) -> Response | None:

@@ -4,6 +4,7 @@ One transaction each, so that of two decisions at once the second sees the first
 scheduler's (stop_attempts); a cancel that an executor can hear is answered to its heartbeat.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,21 +20,25 @@ from common.executor_api import CancelKind
 
 async def approve_run(ports: Ports, principal: Principal, organization_id: str, reference: str) -> RunRecord:
     """Go on with the apply. Raises NotFoundError, IllegalTransitionError."""
-    now = ports.clock()
-    async with ports.database.writing() as tx:
-        record = await visible_record(tx, principal, organization_id, reference)
-        moved = run_transitions.approved(record, now)
-        await transitions.save(tx, record, moved, now)
-    transitions.tell(ports, moved)
-    return moved
+    return await _moved(ports, principal, organization_id, reference, run_transitions.approved)
 
 
 async def discard_run(ports: Ports, principal: Principal, organization_id: str, reference: str) -> RunRecord:
     """Reject the plan. Raises NotFoundError, IllegalTransitionError."""
+    return await _moved(ports, principal, organization_id, reference, run_transitions.discarded)
+
+
+async def _moved(
+    ports: Ports,
+    principal: Principal,
+    organization_id: str,
+    reference: str,
+    transition: Callable[[RunRecord, datetime], RunRecord],
+) -> RunRecord:
     now = ports.clock()
     async with ports.database.writing() as tx:
         record = await visible_record(tx, principal, organization_id, reference)
-        moved = run_transitions.discarded(record, now)
+        moved = transition(record, now)
         await transitions.save(tx, record, moved, now)
     transitions.tell(ports, moved)
     return moved
