@@ -107,6 +107,11 @@ def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launche
             inherited={**os.environ, environment.DELIVERY_SECONDS: str(settings.delivery_seconds)},
         )
     if settings.job_namespace:
+        if "KUBERNETES_SERVICE_HOST" in os.environ and not settings.api_url:
+            raise BadInputError(
+                "AzBuilderApiUrl",
+                "must be set in a cluster: executors in other pods cannot reach this one's own address",
+            )
         launchers["kubernetes"] = _kubernetes(settings)
     return launchers
 

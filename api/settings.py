@@ -222,6 +222,8 @@ def read(environment: Mapping[str, str], overrides: Mapping[str, Any], file: Pat
     known = {field.alias for field in Settings.model_fields.values() if field.alias}
     values = _from_file(file) if file else {}
     for name, value in environment.items():
+        if _is_service_link(name, value):
+            continue
         if name in known:
             values[name] = value
         elif name.startswith(_OURS) and name not in _OTHERS:
@@ -231,6 +233,16 @@ def read(environment: Mapping[str, str], overrides: Mapping[str, Any], file: Pat
         return Settings.model_validate(values)
     except ValidationError as error:
         raise _first_problem(error) from None  # the original would show values
+
+
+#: What Kubernetes tells every container of a namespace about a Service called podform or podform-…
+_SERVICE_LINK = re.compile(r"PODFORM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return _SERVICE_LINK.fullmatch(name) is not None or (
+        name.endswith("PORT") and value.startswith(("tcp://", "udp://"))
+    )
 
 
 def _from_file(path: Path) -> dict[str, Any]:

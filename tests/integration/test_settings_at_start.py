@@ -59,6 +59,10 @@ def start(tmp_path: Path, *arguments: str, file: str | None = None, **environmen
         ({"Terraform__KubernetesJobs__Enabled": "maybe"}, ["Terraform__KubernetesJobs__Enabled", "'maybe'"]),
         ({"Terraform__KubernetesJobs__Enabled": "true"}, ["ExecutorEphemeralNamespace", "must be set"]),
         (
+            {"ExecutorEphemeralNamespace": "terrakube", "KUBERNETES_SERVICE_HOST": "10.0.0.1"},
+            ["AzBuilderApiUrl", "must be set in a cluster"],
+        ),
+        (
             {"ExecutorEphemeralNamespace": "a", "Terraform__KubernetesJobs__Namespace": "b"},
             ["ExecutorEphemeralNamespace", "'a'", "Terraform__KubernetesJobs__Namespace", "'b'"],
         ),
@@ -70,6 +74,17 @@ def test_a_bad_environment_stops_the_start(tmp_path: Path, environment: dict[str
     code, line = start(tmp_path, **environment)
     assert code == 2
     assert all(word in line for word in said), line
+
+
+def test_what_kubernetes_says_of_services_is_no_setting() -> None:
+    """A Service called podform sets variables in every container of its namespace: they are none of ours."""
+    links = {
+        "PODFORM_PORT": "tcp://10.0.0.7:8080",
+        "PODFORM_PORT_8080_TCP_ADDR": "10.0.0.7",
+        "PODFORM_API_SERVICE_HOST": "10.0.0.7",
+        "PODFORM_SERVICE_PORT_HTTP": "8080",
+    }
+    assert settings.read(links, {}, None) == settings.read({}, {}, None)
 
 
 def test_a_key_file_that_is_no_key_is_named(tmp_path: Path) -> None:
