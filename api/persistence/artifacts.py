@@ -4,12 +4,16 @@ Implements the services' Artifacts port on obstore. A key's bytes appear whole o
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 from obstore.store import LocalStore
 
 from api.persistence.sealing import Sealer
 from api.services.ports import StorageFullError
+
+#: How the store words a full disk and an exhausted quota; it has no error class for them.
+_NO_ROOM = ("os error 28", "No space left", "os error 122", "quota exceeded")
 
 
 class SealedArtifacts:
@@ -18,6 +22,7 @@ class SealedArtifacts:
     def __init__(self, directory: Path, sealer: Sealer) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._store = LocalStore(directory)
+        self._directory = directory
         self._sealer = sealer
 
     async def put(self, key: str, content: bytes) -> None:
@@ -25,10 +30,22 @@ class SealedArtifacts:
         sealed = await asyncio.to_thread(self._sealer.seal, content, key)
         try:
             await self._store.put_async(key, sealed)
+            await asyncio.to_thread(self._sync, key)
         except Exception as error:
-            if "os error 28" in str(error) or "No space left" in str(error):
+            if any(sign in str(error) for sign in _NO_ROOM):
                 raise StorageFullError("the artifact store has no room left") from error
             raise
+
+    def _sync(self, key: str) -> None:
+        """The store leaves this to the system: after a loss of power the database would name a content that is gone."""
+        path = self._directory / key
+        while path != self._directory.parent:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            path = path.parent
 
     async def get(self, key: str) -> bytes | None:
         """The content, or None."""
