@@ -6,8 +6,8 @@ Called by the executor routes.
 import hashlib
 import time
 
-from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, RunRecord, Step
-from api.services.attempt_access import OPEN, attempt_of
+from api.domain.entities import Attempt, ConfigurationVersion, RunRecord, Step
+from api.services.attempt_access import attempt_of
 from api.services.configurations import configuration_key
 from api.services.errors import NotFoundError, RefusedError
 from api.services.ports import LogGapError, Ports, decision_topic, run_topic, step_topic
@@ -30,10 +30,10 @@ async def configuration_for_step(ports: Ports, step_id: str, token: str) -> byte
 async def append_log(ports: Ports, step_id: str, token: str, offset: int, content: bytes) -> int:
     """Append to the attempt's log; its new length. GAP with the offset expected when bytes are missing in between.
 
-    A log may still grow right after its step was settled: the end of it must not be lost to a race.
+    An executor delivers its whole log before its report: once that is in, the token is worth nothing.
     """
     async with ports.database.reading() as tx:
-        attempt, _ = await attempt_of(ports, tx, step_id, token, (*OPEN, AttemptState.SETTLED))
+        attempt, _ = await attempt_of(ports, tx, step_id, token)
     try:
         length = await ports.logs.append(attempt.name, offset, content)
     except LogGapError as gap:
