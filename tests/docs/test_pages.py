@@ -140,3 +140,16 @@ def test_every_setting_is_read(path: Path) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     assert not [field for field in settings_fields(path) if field not in read]
+
+
+def test_reserved_names_are_documented() -> None:
+    """The page about a step's environment names every reserved name and prefix, and no other."""
+    from common import environment
+
+    section = (
+        (ROOT / "docs/reference/environment.md").read_text().partition("## Reserved names")[2].partition("\n## ")[0]
+    )
+    table = re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE)
+    named = {name for row in table for name in re.findall(r"`([^`]+)`", row)}
+    assert {name for name in named if not name.endswith("…")} == environment.RESERVED_NAMES
+    assert {name.removesuffix("…") for name in named if name.endswith("…")} == set(environment.RESERVED_PREFIXES)
