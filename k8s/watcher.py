@@ -175,10 +175,10 @@ class Watcher:
         if seen.phase is not CarrierPhase.ENDED or seen.exit_code == 0:
             return False
         now = time.monotonic()
-        if name not in self._settled_at:
-            self._settled_at[name] = now + self.settings.settle_seconds
-            asyncio.get_running_loop().call_later(self.settings.settle_seconds, self.changed, {name})
-        return now < self._settled_at[name]
+        until = self._settled_at.setdefault(name, now + self.settings.settle_seconds)
+        if now < until:  # asked again each time: a timer may fire a little early
+            asyncio.get_running_loop().call_later(until - now, self.changed, {name})
+        return now < until
 
     async def _tell_observer(self, observation: CarrierObservation) -> None:
         try:
