@@ -15,7 +15,7 @@ import structlog
 from api.domain.entities import Attempt, AttemptState
 from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
 from api.services.ports import WORK_TOPIC, Ports
-from common.launcher_port import CarrierUnavailableError, LaunchOrder
+from common.launcher_port import CarrierObservation, CarrierUnavailableError, LaunchOrder
 
 _log = structlog.get_logger()
 
@@ -36,9 +36,8 @@ class Scheduler:
 
     async def start(self) -> None:
         """Watch the carriers, take up what an earlier process left, and begin to schedule."""
-        observer = settle_lost_steps.LostSteps(self._ports)
         for launcher in self._ports.launchers.values():
-            await launcher.start(observer)
+            await launcher.start(self)
         self._loop = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self) -> None:
@@ -49,6 +48,19 @@ class Scheduler:
         await asyncio.gather(*running, return_exceptions=True)
         for launcher in self._ports.launchers.values():
             await launcher.close()
+
+    async def observed(self, observation: CarrierObservation) -> None:
+        """What a launcher saw; settled again and again until the database takes it: nobody will tell us twice."""
+        delay = _FIRST_DELAY_SECONDS
+        while True:
+            try:
+                await settle_lost_steps.settle(self._ports, observation)
+            except Exception:  # noqa: BLE001 - an observation must outlive any trouble of the database
+                _log.exception("observation_not_settled", attempt=observation.name)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            else:
+                return
 
     async def _run(self) -> None:
         bell = self._ports.bells.listen(WORK_TOPIC)
@@ -94,6 +106,7 @@ class Scheduler:
     async def _stop(self, attempt: Attempt, *, force: bool) -> None:
         try:
             await stop_attempts.stop_attempt(self._ports, attempt, force=force)
+            await self._look_at(attempt.launcher, [attempt.name])  # one that was never launched has no end to observe
         except CarrierUnavailableError as error:
             _log.warning("carrier_unavailable", attempt=attempt.name, message=str(error))
         # it stays on the list until its end was seen: do not ask again at every wake-up
@@ -106,17 +119,19 @@ class Scheduler:
         for attempt in under_way:
             if attempt.state is AttemptState.LAUNCHING:
                 await self._relaunch(attempt)
-        for kind, launcher in self._ports.launchers.items():
+        for kind in self._ports.launchers:
             names = [attempt.name for attempt in under_way if attempt.launcher == kind]
-            if not names:
-                continue
             try:
-                seen = await launcher.look(names)
+                await self._look_at(kind, names)
             except CarrierUnavailableError as error:
                 _log.warning("carrier_unavailable", launcher=kind, message=str(error))
-                continue
-            for observation in seen.values():
-                await settle_lost_steps.settle(self._ports, observation)
+
+    async def _look_at(self, kind: str, names: list[str]) -> None:
+        launcher = self._ports.launchers.get(kind)
+        if launcher is None or not names:
+            return
+        for observation in (await launcher.look(names)).values():
+            await settle_lost_steps.settle(self._ports, observation)
 
     async def _relaunch(self, attempt: Attempt) -> None:
         async with self._ports.database.reading() as tx:

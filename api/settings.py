@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from common.errors import BadInputError
 
 #: Shorter secrets and tokens can be guessed.
-MINIMUM_SECRET_CHARACTERS = 16
+MINIMUM_SECRET_CHARACTERS = 8
 
 
 class Settings(BaseModel):

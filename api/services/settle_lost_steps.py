@@ -1,10 +1,9 @@
 """What the carriers say about attempts becomes the truth about steps.
 
-Implements the launchers' CarrierObserver. An attempt counts as vanished only because its carrier says so,
-never because a heartbeat is missing; api/domain/retry.py decides what becomes of the step.
+Called by the scheduler with whatever the launchers observe. An attempt counts as vanished only because its
+carrier says so, never because a heartbeat is missing; api/domain/retry.py decides what becomes of the step.
 """
 
-import asyncio
 import contextlib
 import json
 from dataclasses import replace
@@ -158,22 +157,3 @@ def _bare(observation: CarrierObservation) -> str:
     if observation.exit_code < 0:
         return f"it was ended by signal {-observation.exit_code}"
     return f"it ended with exit code {observation.exit_code} and without a report"
-
-
-class LostSteps:
-    """The CarrierObserver that launchers are given."""
-
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
-
-    async def observed(self, observation: CarrierObservation) -> None:
-        """Settle, and again until the database takes it: nobody will tell us a second time."""
-        delay = 0.1
-        while True:
-            try:
-                await settle(self._ports, observation)
-            except Exception:  # noqa: BLE001 - an observation must outlive any trouble of the database
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 10)
-            else:
-                return
