@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from types import FrameType
 
 from executor import hardening, settings
@@ -99,6 +98,8 @@ if __name__ == "__main__":
     try:
         code = main()
     except Exception:  # noqa: BLE001 - whatever it is: its own exit code, and the reason for whoever reads the output
+        import traceback  # 3 ms that no other step needs to spend
+
         traceback.print_exc()
         code = ExitCode.FAILED
     sys.stdout.flush()
