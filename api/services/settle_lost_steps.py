@@ -4,10 +4,13 @@ Called by the scheduler with whatever the launchers observe. An attempt counts a
 carrier says so, never because a heartbeat is missing; api/domain/retry.py decides what becomes of the step.
 """
 
+import asyncio
 import contextlib
 import json
 from dataclasses import replace
 from datetime import datetime
+
+import structlog
 
 from api.domain import patience, retry, run_transitions
 from api.domain.beyond_state import beyond_state
@@ -19,7 +22,9 @@ from api.services.receive_state import state_key
 from api.services.stop_attempts import stop_attempt
 from common.failure_reasons import FailureReason
 from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError
-from common.statuses import StepStatus
+from common.statuses import APPLY_KINDS, StepStatus
+
+_log = structlog.get_logger()
 
 _GONE = frozenset({CarrierPhase.ENDED, CarrierPhase.ABSENT})
 _CLAIMED = frozenset({AttemptState.CLAIMED, AttemptState.LOST})
@@ -34,6 +39,7 @@ async def settle(ports: Ports, observation: CarrierObservation) -> None:
     """Take an observation into account; late, repeated and foreign ones change nothing."""
     if await _stale(ports, observation):
         return
+    hint = await _hint(ports, observation) if observation.phase in _GONE else ""
     now = ports.clock()
     async with ports.database.writing() as tx:
         attempt = await tx.get(Attempt, observation.name)
@@ -43,8 +49,8 @@ async def settle(ports: Ports, observation: CarrierObservation) -> None:
         moved = await _moved(ports, tx, attempt, record, observation, now)
         if moved == record:
             return
-        if moved.run.failure_reason is FailureReason.OUTCOME_UNKNOWN:
-            moved = await _with_hint(ports, tx, attempt, moved)
+        if moved.run.failure_reason is FailureReason.OUTCOME_UNKNOWN and hint:
+            moved = replace(moved, run=replace(moved.run, message=f"{moved.run.message}; {hint}"))
         await transitions.save(tx, record, moved, now)
     transitions.tell(ports, moved)
     await _stale(ports, observation)  # when it was given up just now
@@ -124,16 +130,26 @@ async def _lost(
     )
 
 
-async def _with_hint(ports: Ports, tx: Writing, attempt: Attempt, record: RunRecord) -> RunRecord:
-    """The run's message with what the durable log shows beyond the last delivered state."""
-    size = await ports.logs.size(attempt.name)
-    log = await ports.logs.read(attempt.name, max(0, size - _HINT_BYTES), _HINT_BYTES)
-    current = await tx.current_state(attempt.workspace_id)
-    content = await ports.artifacts.get(state_key(attempt.workspace_id, current.id)) if current else None
-    hint = beyond_state(log, json.loads(content) if content else None)
-    if not hint:
-        return record
-    return replace(record, run=replace(record.run, message=f"{record.run.message}; {hint}"))
+async def _hint(ports: Ports, observation: CarrierObservation) -> str:
+    """What the durable log of a vanished apply shows beyond the last state; empty when there is nothing to tell.
+
+    Looked for before the writing transaction, which nobody should wait for; and whatever is wrong with the log or
+    the state, which code in a configuration may have written, the loss itself is settled.
+    """
+    async with ports.database.reading() as tx:
+        attempt = await tx.get(Attempt, observation.name)
+        step = await tx.get(Step, attempt.step_id) if attempt and attempt.state in _CLAIMED else None
+        if attempt is None or step is None or step.kind not in APPLY_KINDS:
+            return ""
+        current = await tx.current_state(attempt.workspace_id)
+    try:
+        size = await ports.logs.size(attempt.name)
+        log = await ports.logs.read(attempt.name, max(0, size - _HINT_BYTES), _HINT_BYTES)
+        content = await ports.artifacts.get(state_key(attempt.workspace_id, current.id)) if current else None
+        return await asyncio.to_thread(lambda: beyond_state(log, json.loads(content) if content else None))
+    except Exception:  # noqa: BLE001 - a hint must not hold up what it is about
+        _log.exception("no_hint", attempt=attempt.name)
+        return ""
 
 
 def _sentence(step: Step, verdict: Verdict, observation: CarrierObservation, *, claimed: bool) -> str:
