@@ -222,6 +222,7 @@ attempts = Table(
     Column("heartbeat_at", UtcTime, nullable=True),
     Column("settled_at", UtcTime, nullable=True),
     UniqueConstraint("step_id", "number"),
+    Index(None, "workspace_id", "state"),
 )
 
 state_versions = Table(

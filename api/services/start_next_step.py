@@ -8,7 +8,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from api.domain import launch_mode, run_transitions, workspace_queue
-from api.domain.entities import Attempt, Organization, RunRecord, Step, Variable, VariableCategory, Workspace
+from api.domain.entities import (
+    Attempt,
+    AttemptState,
+    Organization,
+    RunRecord,
+    Step,
+    Variable,
+    VariableCategory,
+    Workspace,
+)
 from api.services import transitions
 from api.services.ports import Ports, Reading, Writing
 from common import ids
@@ -82,6 +91,12 @@ async def _ready(tx: Reading, workspace: Workspace) -> list[RunRecord]:
     ]
 
 
+async def _fence_lost(tx: Writing, workspace_id: str, now: datetime) -> None:
+    """From here on another run writes the workspace's state: a person has gone on without what was lost."""
+    for attempt in await tx.all(Attempt, workspace_id=workspace_id, state=AttemptState.LOST):
+        await tx.save(replace(attempt, state=AttemptState.FENCED, settled_at=now))
+
+
 async def _intend(
     ports: Ports, tx: Writing, workspace: Workspace, record: RunRecord, now: datetime
 ) -> tuple[RunRecord, Step, Attempt]:
@@ -91,6 +106,7 @@ async def _intend(
         moved = run_transitions.begin(record, now)
         if not record.run.plan_only:
             await tx.save(replace(workspace, taken_by=record.run.id, updated_at=now))
+            await _fence_lost(tx, workspace.id, now)
     queued = run_transitions.queued_step(moved)
     if queued is None:
         raise IllegalTransitionError(f"run {record.run.number} has no step to launch")

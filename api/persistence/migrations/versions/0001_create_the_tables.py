@@ -206,9 +206,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('name', name=op.f('pk_attempts')),
     sa.UniqueConstraint('step_id', 'number', name=op.f('uq_attempts_step_id_number'))
     )
+    op.create_index(op.f('ix_attempts_workspace_id_state'), 'attempts', ['workspace_id', 'state'], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f('ix_attempts_workspace_id_state'), table_name='attempts')
     op.drop_table('attempts')
     op.drop_index('ix_steps_under_way', table_name='steps', sqlite_where=sa.text("status IN ('launching', 'running')"), postgresql_where=sa.text("status IN ('launching', 'running')"))
     op.drop_index('ix_steps_queued', table_name='steps', sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))
