@@ -1,7 +1,8 @@
 """What the process launcher keeps on disk about one attempt, by which it finds it again after a restart.
 
-<root>/attempts/<name>/ holds `lock` (held by the executor as long as it lives), `process.json` (pid and start
-time), `output` (what the executor printed) and `ended.json` (its exit code, once its end was seen).
+<root>/attempts/<name>/ holds `lock` (held by the executor as long as it lives), `run.json` (whose directory it
+works in), `process.json` (pid and start time), `output` (what the executor printed) and `ended.json` (its exit
+code, once its end was seen).
 """
 
 import fcntl
@@ -67,6 +68,15 @@ class AttemptFiles:
     def living_process(self) -> ProcessId | None:
         """The process that holds the lock, also when the API died before it could write down which one it is."""
         return self.process() or find_by_last_argument(self.name)
+
+    def run_id(self) -> str | None:
+        """The run that it works for; None when that was not written down."""
+        run_id = (self._read("run.json") or {}).get("run_id")
+        return run_id if isinstance(run_id, str) else None
+
+    def remember_run(self, run_id: str) -> None:
+        """Write down which run it works for."""
+        self._write("run.json", {"run_id": run_id})
 
     def remember_process(self, process: ProcessId) -> None:
         """Write down which process was started."""

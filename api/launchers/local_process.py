@@ -9,11 +9,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from api.launchers import attempt_files, processes
+import structlog
+
+from api.launchers import attempt_files, processes, pruning
 from api.launchers.attempt_files import AttemptFiles
 from api.launchers.processes import ProcessId
 from common import environment, ids
@@ -27,6 +30,10 @@ from common.launcher_port import (
     LaunchOrder,
     LaunchRejectedError,
 )
+
+_log = structlog.get_logger()
+
+PRUNE_EVERY_SECONDS = 3600.0
 
 #: What an executor may take over from the API's own environment, besides what is set for it.
 INHERITED = (
@@ -61,6 +68,7 @@ class LocalProcessLauncher:
         self._observer: CarrierObserver | None = None
         self._watched: dict[str, int] = {}  # name -> pidfd
         self._telling: set[asyncio.Task[None]] = set()
+        self._pruning: asyncio.Task[None] | None = None
         self._files = threading.Lock()  # looking whether a lock is free takes it for a moment
 
     async def start(self, observer: CarrierObserver) -> None:
@@ -71,6 +79,7 @@ class LocalProcessLauncher:
             if not lives or not self._watch(attempt, process):
                 await asyncio.to_thread(processes.kill_session, process)
                 await self._ended(attempt, None, process)
+        self._pruning = asyncio.create_task(self._prune_for_ever(), name="pruning")
 
     async def launch(self, order: LaunchOrder) -> Carried:
         """Start the executor of an attempt, or find that it was started before."""
@@ -92,7 +101,7 @@ class LocalProcessLauncher:
         return Carried(uid=process.uid)
 
     async def stop(self, name: str, *, force: bool) -> None:
-        """SIGTERM for the executor, or by force SIGKILL for its whole session."""
+        """SIGTERM for the executor, or by force SIGKILL for it and all that it started."""
         if ids.parse_attempt_name(name) is not None:
             await asyncio.to_thread(self._stop, AttemptFiles(self._root, name), force)
 
@@ -104,8 +113,19 @@ class LocalProcessLauncher:
         """Stop watching; the executors go on."""
         for name in list(self._watched):
             self._unwatch(name)
+        if self._pruning is not None:
+            self._pruning.cancel()
+            await asyncio.gather(self._pruning, return_exceptions=True)
         if self._telling:
             await asyncio.gather(*self._telling, return_exceptions=True)
+
+    async def _prune_for_ever(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self._prune)
+            except OSError as error:
+                _log.warning("not_pruned", message=str(error))
+            await asyncio.sleep(PRUNE_EVERY_SECONDS)
 
     # -- in threads ---------------------------------------------------------------------------------------------
 
@@ -120,6 +140,11 @@ class LocalProcessLauncher:
                     found.append((attempt, process, lives))
         return found
 
+    def _prune(self) -> None:
+        with self._files:
+            pruning.set_aside(self._root, time.time() - pruning.KEEP_SECONDS)
+        pruning.remove(self._root)
+
     def _spawn(self, attempt: AttemptFiles, order: LaunchOrder) -> ProcessId | None:
         with self._files:
             lock = attempt.take_lock()
@@ -129,6 +154,7 @@ class LocalProcessLauncher:
                 earlier = attempt.process()
                 if earlier is not None:
                     return earlier  # it has ended: an attempt is never started twice
+                attempt.remember_run(order.job_data.run_id)
                 process = self._start_process(attempt, order, lock)
                 attempt.remember_process(process)
                 return process
@@ -179,7 +205,7 @@ class LocalProcessLauncher:
         if process is None:
             return
         if force:
-            processes.kill_session(process)
+            processes.kill_tree(process)
         else:
             processes.signal_process(process, signal.SIGTERM)
 

@@ -83,6 +83,22 @@ def kill_session(leader: ProcessId) -> None:
             signal_process(member, signal.SIGKILL)
 
 
+def kill_tree(leader: ProcessId) -> None:
+    """Kill a living process with everything below it, also what left its session, then what is left of the session.
+
+    The leader is stopped first and killed last: what lies below it stays findable, for it comes to the leader when
+    its own parent ends (executors adopt what terraform leaves).
+    """
+    signal_process(leader, signal.SIGSTOP)
+    for _ in range(_ROUNDS):
+        below = _below(leader)
+        if not below:
+            break
+        for member in below:
+            signal_process(member, signal.SIGKILL)
+    kill_session(leader)
+
+
 def find_by_last_argument(argument: str) -> ProcessId | None:
     """The process whose command line ends with this argument."""
     suffix = b"\0" + argument.encode() + b"\0"
@@ -106,6 +122,23 @@ def _session_members(session: int) -> Iterator[ProcessId]:
         fields = _stat(entry)
         if fields and int(fields[3]) == session and fields[0] != b"Z":
             yield ProcessId(int(entry.name), int(fields[19]))
+
+
+def _below(leader: ProcessId) -> list[ProcessId]:
+    """The living descendants of a process that lives itself."""
+    if identify(leader.pid) != leader:
+        return []
+    parents = {}
+    for entry in _processes():
+        fields = _stat(entry)
+        if fields and fields[0] != b"Z":
+            parents[ProcessId(int(entry.name), int(fields[19]))] = int(fields[1])
+    found, newest = [], {leader.pid}
+    while newest:
+        children = [process for process, parent in parents.items() if parent in newest]
+        found += children
+        newest = {process.pid for process in children}
+    return found
 
 
 def _processes() -> Iterator[Path]:

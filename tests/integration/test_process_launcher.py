@@ -243,3 +243,35 @@ def test_cancel_reaches_a_step_by_its_heartbeat(made: Bench, tmp_path: Path) -> 
         await one.close()
 
     asyncio.run(scenario())
+
+
+DAEMON = """
+resource "terraform_data" "daemon" {{
+  provisioner "local-exec" {{
+    command = "setsid sh -c 'while true; do echo tick >> {ledger}; sleep 0.05; done' >/dev/null 2>&1 & sleep 60"
+  }}
+}}
+"""
+
+
+def test_force_reaches_what_left_the_session(made: Bench, tmp_path: Path) -> None:
+    """A process that code in a configuration put into a session of its own does not outlive a forced stop."""
+
+    async def scenario() -> None:
+        one, observer = launcher(made), suite.Observer()
+        await one.start(observer)
+        ledger = tmp_path / "ledger"
+        planned = made.step(StepKind.PLAN, {"main.tf": DAEMON.format(ledger=ledger)})
+        await one.launch(suite.order(planned))
+        await observer.ended(suite.order(planned).name)
+        applying = suite.order(made.apply_of(planned))
+        await one.launch(applying)
+        await suite.until(ledger.exists)
+        await one.stop(applying.name, force=True)
+        await observer.ended(applying.name)
+        size = suite.length(ledger)
+        await asyncio.sleep(0.3)
+        assert suite.length(ledger) == size
+        await one.close()
+
+    asyncio.run(scenario())

@@ -6,6 +6,7 @@ report, die, or are started twice.
 
 import asyncio
 import contextlib
+import gc
 import random
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -148,6 +149,8 @@ class Story:
         """The API dies wherever it is, and comes back."""
         if self.scheduler is not None:
             await self.scheduler.close()
+            # a real crash ends the connections too; here what a canceled statement left open ends with its object
+            gc.collect()
         self.scheduler = Scheduler(self.ports)
         await self.scheduler.start()
 
