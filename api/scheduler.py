@@ -5,6 +5,7 @@ delays anything else. A slow timer is the safety net for wake-ups that were lost
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Coroutine
@@ -22,6 +23,8 @@ _log = structlog.get_logger()
 SAFETY_NET_SECONDS = 15.0
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
+#: How long what is being done may take to end when the scheduler closes.
+_CLOSING_SECONDS = 5.0
 
 
 class Scheduler:
@@ -33,6 +36,7 @@ class Scheduler:
         #: asked for while it was being done: what the task read may be older than the wake-up
         self._again: set[str] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     async def start(self) -> None:
         """Watch the carriers, take up what an earlier process left, and begin to schedule."""
@@ -41,23 +45,34 @@ class Scheduler:
         self._loop = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self) -> None:
-        """Stop scheduling; whatever is carried goes on."""
+        """Stop scheduling; whatever is carried goes on.
+
+        What is being done is let to its end: a transaction that is canceled may keep the one connection that writes.
+        """
+        self._closing.set()
+        self._ports.bells.ring(WORK_TOPIC)
         running = [task for task in (self._loop, *self._tasks.values()) if task]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            _, late = await asyncio.wait(running, timeout=_CLOSING_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         for launcher in self._ports.launchers.values():
             await launcher.close()
 
     async def observed(self, observation: CarrierObservation) -> None:
-        """What a launcher saw; settled again and again until the database takes it: nobody will tell us twice."""
+        """What a launcher saw; settled again and again until the database takes it: nobody will tell us twice.
+
+        What a closing scheduler could not settle is looked at after the next start.
+        """
         delay = _FIRST_DELAY_SECONDS
-        while True:
+        while not self._closing.is_set():
             try:
-                await settle_lost_steps.settle(self._ports, observation)
+                # a watch that closes cancels its telling: not in the middle of a transaction
+                await asyncio.shield(settle_lost_steps.settle(self._ports, observation))
             except Exception:  # noqa: BLE001 - an observation must outlive any trouble of the database
                 _log.exception("observation_not_settled", attempt=observation.name)
-                await asyncio.sleep(delay)
+                await self._pause(delay)
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
             else:
                 return
@@ -65,7 +80,7 @@ class Scheduler:
     async def _run(self) -> None:
         bell = self._ports.bells.listen(WORK_TOPIC)
         look_at = time.monotonic()
-        while True:
+        while not self._closing.is_set():
             # by the clock: on a busy system, where the bell always rings in time, carriers must be looked at too
             due = time.monotonic() >= look_at
             if due:
@@ -74,7 +89,7 @@ class Scheduler:
                 await self._round(look_at_carriers=due)
             except Exception:  # noqa: BLE001 - the loop must outlive any trouble of the database
                 _log.exception("scheduler_round_failed")
-                await asyncio.sleep(1)
+                await self._pause(1)
             await bell.wait(max(look_at - time.monotonic(), 0))
 
     async def _round(self, *, look_at_carriers: bool) -> None:
@@ -93,12 +108,12 @@ class Scheduler:
 
     async def _launch(self, order: LaunchOrder) -> None:
         delay = _FIRST_DELAY_SECONDS
-        while True:
+        while not self._closing.is_set():
             try:
                 await launch_attempt.launch_attempt(self._ports, order)
             except CarrierUnavailableError as error:
                 _log.warning("carrier_unavailable", attempt=order.name, message=str(error))
-                await asyncio.sleep(error.retry_after_seconds or delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                await self._pause(error.retry_after_seconds or delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
             else:
                 return
@@ -110,7 +125,13 @@ class Scheduler:
         except CarrierUnavailableError as error:
             _log.warning("carrier_unavailable", attempt=attempt.name, message=str(error))
         # it stays on the list until its end was seen: do not ask again at every wake-up
-        await asyncio.sleep(_FIRST_DELAY_SECONDS)
+        await self._pause(_FIRST_DELAY_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until the scheduler closes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
     async def _look(self) -> None:
         """What became of the attempts under way: after a start, and whenever wake-ups were lost."""
@@ -143,6 +164,9 @@ class Scheduler:
 
     def _once(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Do it in a task of its own unless the same is being done."""
+        if self._closing.is_set():
+            work.close()
+            return
         if name in self._tasks:
             work.close()
             self._again.add(name)

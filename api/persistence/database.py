@@ -42,6 +42,9 @@ class SqliteDatabase:
         self._path = path
         self._sealer = sealer
         self._lock = _hold(path.with_name(path.name + ".lock"))
+        # SQLite makes its files as the umask says, and the files beside it like this one
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
         # one connection writes: SQLite has one writer anyway, and waiting for it here is fair and without retries
         self._writer = _engine(path, pool_size=1, begin="BEGIN IMMEDIATE")
         self._readers = _engine(path, pool_size=4, begin="BEGIN")

@@ -76,9 +76,27 @@ class ReadQueries:
 
     async def workspaces_with_work(self) -> tuple[str, ...]:
         queued = select(tables.steps.c.run_id).where(tables.steps.c.status == StepStatus.QUEUED)
-        waiting = or_(tables.runs.c.status == RunStatus.PENDING, tables.runs.c.id.in_(queued))
-        rows = select(tables.runs.c.workspace_id).where(_unfinished(), waiting).distinct()
-        return tuple((await self._connection.scalars(rows)).all())
+        free = select(tables.workspaces.c.id).where(
+            tables.workspaces.c.locked.is_(False), tables.workspaces.c.taken_by == ""
+        )
+        # a run that must wait is no work: it would cost a transaction for nothing at every wake-up
+        may_begin = or_(tables.runs.c.plan_only, tables.runs.c.workspace_id.in_(free))
+        begins = and_(tables.runs.c.status == RunStatus.PENDING, may_begin)
+        rows = select(tables.runs.c.workspace_id).where(_unfinished(), or_(begins, tables.runs.c.id.in_(queued)))
+        return tuple((await self._connection.scalars(rows.distinct())).all())
+
+    async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
+        runs = tables.runs
+        of_workspace = and_(runs.c.workspace_id == workspace_id, _unfinished())
+        first = (
+            select(runs.c.id)
+            .where(of_workspace, runs.c.status == RunStatus.PENDING, runs.c.plan_only.is_(False))
+            .order_by(runs.c.number)
+            .limit(1)
+        )
+        chosen = or_(runs.c.status != RunStatus.PENDING, runs.c.plan_only, runs.c.id.in_(first))
+        rows = select(runs).where(of_workspace, chosen)
+        return await self._all(Run, rows.order_by(runs.c.number))
 
     async def attempts_under_way(self) -> tuple[Attempt, ...]:
         joined = and_(

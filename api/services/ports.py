@@ -65,7 +65,12 @@ class Reading(Protocol):
         ...
 
     async def workspaces_with_work(self) -> tuple[str, ...]:
-        """Ids of workspaces with a pending run or a queued step: what the scheduler's safety net looks at."""
+        """Ids of workspaces with a queued step or with a pending run that need not wait for its workspace."""
+        ...
+
+    async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
+        """The workspace's runs under way, its pending plan-only ones and the first of the others, by number: what
+        waits behind that one, thousands perhaps, need not be read."""
         ...
 
     async def attempts_under_way(self) -> tuple[Attempt, ...]:

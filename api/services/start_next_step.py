@@ -80,7 +80,7 @@ async def shape_of(tx: Reading, workspace_id: str) -> dict[str, str]:
 
 async def _ready(tx: Reading, workspace: Workspace) -> list[RunRecord]:
     """Runs that begin now, and runs under way with a queued step; the latter first."""
-    unfinished = await tx.unfinished_runs(workspace.id)
+    unfinished = await tx.startable_runs(workspace.id)
     under_way = [run for run in unfinished if run.status is not RunStatus.PENDING]
     begins = workspace_queue.startable(workspace, unfinished)
     records = [await tx.record(run.id) for run in (*under_way, *begins)]

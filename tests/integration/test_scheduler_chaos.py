@@ -1,4 +1,4 @@
-"""The scheduler and its services under seeded trouble: crashes at any await, slow and lying carriers, hasty people.
+"""The scheduler and its services under seeded trouble: crashes around every call of the carrier, hasty people.
 
 Real services on a real SQLite file; only the carrier is scripted: a small world of executors that claim, work,
 report, die, or are started twice.
@@ -6,7 +6,6 @@ report, die, or are started twice.
 
 import asyncio
 import contextlib
-import gc
 import random
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -65,6 +64,7 @@ class World:
     executors: dict[str, list[Executor]] = field(default_factory=dict)
     kind: str = "process"
     observer: CarrierObserver | None = None
+    crashed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def chance(self, probability: float) -> bool:
         """Whether this goes wrong now."""
@@ -72,10 +72,20 @@ class World:
 
     async def pause(self) -> None:
         """Some time passes: where a crash of the API may fall."""
+        crashed = self.crashed
+        if self.chance(0.3):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.random.random() * 0.01):
+                    await crashed.wait()
         for _ in range(self.random.randrange(4)):
             await asyncio.sleep(0)
-        if self.chance(0.3):
-            await asyncio.sleep(self.random.random() * 0.01)
+        if crashed.is_set():
+            raise asyncio.CancelledError  # whoever asked is no more
+
+    def crash(self) -> None:
+        """The API dies: whatever it is asking the carrier right now is never answered."""
+        self.crashed.set()
+        self.crashed = asyncio.Event()
 
     async def start(self, observer: CarrierObserver) -> None:
         """Watch."""
@@ -148,9 +158,8 @@ class Story:
     async def crash_and_start(self) -> None:
         """The API dies wherever it is, and comes back."""
         if self.scheduler is not None:
+            self.world.crash()
             await self.scheduler.close()
-            # a real crash ends the connections too; here what a canceled statement left open ends with its object
-            gc.collect()
         self.scheduler = Scheduler(self.ports)
         await self.scheduler.start()
 
@@ -314,7 +323,7 @@ async def _story(directory: Path, seed: int) -> None:
         everything: list[Any] = [action for action, weight in actions for _ in range(weight)]
         for number in range(150):
             await one.random.choice(everything)()
-            await one.pause()
+            await asyncio.sleep(one.random.random() * 0.003)
             if one.random.random() < 0.05:
                 await story.crash_and_start()
             if number % 5 == 0:
