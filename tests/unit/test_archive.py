@@ -207,6 +207,8 @@ def test_a_bomb_behind_the_end_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"x", b"PK\3\4" + bytes(100), gzip.compress(b""), gzip.compress(b"no tar" * 200), gzip.compress(bytes(100))],
+    # named: what gzip compresses bears the time, and every process must collect the same tests
+    ids=["empty", "text", "zip", "empty gzip", "gzip of text", "gzip of nothing"],
 )
 def test_what_is_no_tar_gz_is_refused(data: bytes, tmp_path: Path) -> None:
     """Empty, text, a zip, an empty gzip, gzip of something else."""
