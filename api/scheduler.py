@@ -16,7 +16,7 @@ import structlog
 from api.domain.entities import Attempt, AttemptState
 from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
 from api.services.ports import WORK_TOPIC, Ports
-from common.launcher_port import CarrierObservation, CarrierUnavailableError, LaunchOrder
+from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError, LaunchOrder
 
 _log = structlog.get_logger()
 
@@ -113,12 +113,15 @@ class Scheduler:
                 await launch_attempt.launch_attempt(self._ports, order)
             except CarrierUnavailableError as error:
                 _log.warning("carrier_unavailable", attempt=order.name, message=str(error))
+                await launch_attempt.note_unavailable(self._ports, order.name, str(error))
                 await self._pause(error.retry_after_seconds or delay * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
             else:
                 return
 
     async def _stop(self, attempt: Attempt, *, force: bool) -> None:
+        if force and attempt.launcher not in self._ports.launchers:
+            await self._give_up_unreachable(attempt)
         try:
             await stop_attempts.stop_attempt(self._ports, attempt, force=force)
             await self._look_at(attempt.launcher, [attempt.name])  # one that was never launched has no end to observe
@@ -132,6 +135,12 @@ class Scheduler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
+
+    async def _give_up_unreachable(self, attempt: Attempt) -> None:
+        """By force a person may end what this server cannot reach: it was set up with other launchers since."""
+        message = f"this server has no launcher {attempt.launcher!r} any more and cannot tell whether it still runs"
+        gone = CarrierObservation(name=attempt.name, phase=CarrierPhase.ENDED, message=message)
+        await settle_lost_steps.settle(self._ports, gone)
 
     async def _look(self) -> None:
         """What became of the attempts under way: after a start, and whenever wake-ups were lost."""

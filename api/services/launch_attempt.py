@@ -36,6 +36,17 @@ async def launch_attempt(ports: Ports, order: LaunchOrder) -> None:
     await _carried(ports, order.name, carried)
 
 
+async def note_unavailable(ports: Ports, name: str, message: str) -> None:
+    """Say on the step that its carrier does not take it: what a person sees while it is tried again."""
+    now = ports.clock()
+    async with ports.database.writing() as tx:
+        attempt = await tx.get(Attempt, name)
+        record = await tx.record(attempt.run_id) if attempt and attempt.state is AttemptState.LAUNCHING else None
+        if attempt is None or record is None:
+            return
+        await transitions.save(tx, record, run_transitions.waits(record, attempt.step_id, message, now), now)
+
+
 async def _carried(ports: Ports, name: str, carried: Carried) -> None:
     async with ports.database.writing() as tx:
         attempt = await tx.get(Attempt, name)
