@@ -153,3 +153,13 @@ def test_reserved_names_are_documented() -> None:
     named = {name for row in table for name in re.findall(r"`([^`]+)`", row)}
     assert {name for name in named if not name.endswith("…")} == environment.RESERVED_NAMES
     assert {name.removesuffix("…") for name in named if name.endswith("…")} == set(environment.RESERVED_PREFIXES)
+
+
+def test_exit_codes_of_executors_are_documented() -> None:
+    """The table of exit codes has a row for each, in order."""
+    from executor.exit_codes import ExitCode
+
+    section = (
+        (ROOT / "docs/kubernetes.md").read_text().partition("## Exit codes of an executor")[2].partition("\n## ")[0]
+    )
+    assert re.findall(r"^\| `(\d+)` \|", section, re.MULTILINE) == [str(code.value) for code in ExitCode]
