@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 import uvloop
 
-from api import settings as api_settings
+from api import settings_source
 from api.http_protocol import BoundedHttpProtocol
 from api.settings import Settings
 from common.errors import BadInputError, PodformError
@@ -27,7 +27,7 @@ from common.errors import BadInputError, PodformError
 def main() -> int:
     """Exit code 0 after an orderly end, 2 for a bad setting, 1 when the start failed otherwise."""
     try:
-        settings = api_settings.read(os.environ, _overrides(), _settings_file())
+        settings = settings_source.read(os.environ, _overrides(), _settings_file())
     except PodformError as error:
         print(f"podform: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever starts it
         return 2

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import httpx
 
-from api import app, settings
+from api import app, settings_source
 from api.services.ports import Ports
 from common import executor_api, step_report
 from common.executor_api import ClaimRequest
@@ -241,7 +241,7 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 @asynccontextmanager
 async def face_in(directory: Path, **environment: str) -> AsyncIterator[Face]:
     """A face on a data directory."""
-    read = settings.read(
+    read = settings_source.read(
         {"PODFORM_DATA_DIR": str(directory), "PODFORM_ADMIN_TOKEN": ADMIN, "InternalSecret": SECRET, **environment},
         {},
         None,

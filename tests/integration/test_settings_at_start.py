@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api import settings
+from api import settings, settings_source
 from common.errors import BadInputError
 
 CANARY = "canary-value-of-a-secret"
@@ -84,7 +84,7 @@ def test_what_kubernetes_says_of_services_is_no_setting() -> None:
         "PODFORM_API_SERVICE_HOST": "10.0.0.7",
         "PODFORM_SERVICE_PORT_HTTP": "8080",
     }
-    assert settings.read(links, {}, None) == settings.read({}, {}, None)
+    assert settings_source.read(links, {}, None) == settings_source.read({}, {}, None)
 
 
 def test_a_key_file_that_is_no_key_is_named(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def read(tmp_path: Path, document: object, environment: dict[str, str] | None = 
     """The settings of a file and an environment."""
     path = tmp_path / "appsettings.json"
     path.write_text(document if isinstance(document, str) else json.dumps(document))
-    return settings.read(environment or {}, {}, path)
+    return settings_source.read(environment or {}, {}, path)
 
 
 def test_a_settings_file_may_hold_comments_and_sections(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     document = {"PODFORM_PORT": 1, "PODFORM_HOST": "::1", "PODFORM_LOG_LEVEL": "debug"}
     found = read(tmp_path, document, {"PODFORM_PORT": "2"})
     assert (found.port, found.host, found.log_level) == (2, "::1", "debug")
-    assert settings.read({"PODFORM_PORT": "2"}, {"PODFORM_PORT": "3"}, tmp_path / "appsettings.json").port == 3
+    assert settings_source.read({"PODFORM_PORT": "2"}, {"PODFORM_PORT": "3"}, tmp_path / "appsettings.json").port == 3
 
 
 @pytest.mark.parametrize("field", sorted(field.alias or "" for field in settings.Settings.model_fields.values()))
@@ -176,6 +176,6 @@ def test_no_value_of_a_secret_is_shown(field: str) -> None:
     """Whatever is wrong with whichever setting: a secret's value stands in no message."""
     secrets = {"PODFORM_ADMIN_TOKEN", "PODFORM_MASTER_KEY", "InternalSecret"}
     with pytest.raises(BadInputError) as refused:
-        settings.read({}, {field: [CANARY]}, None)
+        settings_source.read({}, {field: [CANARY]}, None)
     assert refused.value.field == field
     assert (CANARY in str(refused.value)) == (field not in secrets)
