@@ -4,8 +4,11 @@ Called by every command. Texts from the API are printed as they are: no markup i
 characters are shown, not obeyed.
 """
 
+import dataclasses
+import json
 import os
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -52,3 +55,15 @@ def ask(question: str) -> str | None:
     _stderr.print(Text(question, style="bold"), end="")
     line = sys.stdin.readline()
     return line.strip() if line else None
+
+
+def write_err(data: bytes) -> None:
+    """Exactly these bytes on stderr, at once."""
+    sys.stderr.buffer.write(data)
+    sys.stderr.buffer.flush()
+
+
+def print_json(value: Any) -> None:
+    """A dataclass (or plain data) as a JSON document on stdout."""
+    plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    write_out(json.dumps(plain, indent=2, ensure_ascii=False).encode() + b"\n")

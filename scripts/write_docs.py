@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import typer
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,20 +67,19 @@ def cli_reference() -> str:
 
     runner = CliRunner()
     parts = []
-    for words in _commands(app):
+    for words in _commands():
         answer = runner.invoke(app, [*words, "--help"], env={"COLUMNS": "100", "NO_COLOR": "1"}, prog_name="podform")
         parts.append(f"### `podform {' '.join(words)}`\n\n```text\n{_stripped(answer.output)}\n```")
     return "\n\n".join(parts)
 
 
-def _commands(app: typer.Typer) -> Iterator[tuple[str, ...]]:
-    """The words of each command, groups opened."""
-    for command in app.registered_commands:
-        function = command.callback
-        yield (command.name or (function.__name__ if function else ""),)
-    for group in app.registered_groups:
-        for words in _commands(group.typer_instance or typer.Typer()):
-            yield (group.name or "", *words)
+def _commands() -> Iterator[tuple[str, ...]]:
+    """The words of each command; a group comes before its commands."""
+    from cli.words import WORDS, command_of
+
+    for word in WORDS:
+        yield (word,)
+        yield from ((word, name) for name in getattr(command_of(word), "commands", ()))
 
 
 def _stripped(text: str) -> str:

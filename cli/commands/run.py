@@ -1,0 +1,68 @@
+"""`podform run DIR`, and what else is done with runs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options, target
+from cli.console import print_json, say, write_err, write_out
+from cli.exit_codes import for_run
+from cli.run import Place, RunOptions, approval_hint, run, summary
+from cli.words import DefaultGroup
+
+app = options.group("Starts runs: `podform run DIR` uploads DIR, plans, asks, applies.", cls=DefaultGroup)
+
+
+class IacType(StrEnum):
+    """The engines that a workspace may name."""
+
+    TERRAFORM = "terraform"
+    TOFU = "tofu"
+
+
+@app.command("start")
+def start(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer calls it by name
+    directory: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="The configuration.")],
+    workspace: options.Workspace = None,
+    organization: options.Organization = "",
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Apply without asking.")] = False,
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Plan, apply nothing.")] = False,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Destroy everything the workspace holds.")] = False,
+    refresh_only: Annotated[
+        bool, typer.Option("--refresh-only", help="Only take what is real into the state.")
+    ] = False,
+    targets: Annotated[list[str] | None, typer.Option("--target", metavar="ADDRESS", help="May be repeated.")] = None,
+    replace: Annotated[list[str] | None, typer.Option("--replace", metavar="ADDRESS", help="May be repeated.")] = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="A note kept with the run.")] = "",
+    iac_type: Annotated[IacType, typer.Option(help="Engine of a workspace that is created.")] = IacType.TERRAFORM,
+    as_json: options.AsJson = False,
+) -> None:
+    """Upload DIR, plan, ask, apply. `podform run DIR` is short for this.
+
+    Organization and workspace are created when missing (by an admin). The log goes to stdout (to stderr with
+    --json), everything else to stderr. Ctrl-C cancels the run, a second Ctrl-C leaves it alone.
+    """
+    asked = RunOptions(
+        auto_approve=auto_approve,
+        plan_only=plan_only,
+        destroy=destroy,
+        refresh_only=refresh_only,
+        targets=tuple(targets or ()),
+        replace=tuple(replace or ()),
+        message=message,
+    )
+    chosen = target.settings()
+    place = Place(
+        directory=directory,
+        organization=organization or chosen.organization,
+        workspace=target.workspace_name(workspace, directory),
+        iac_type=iac_type.value,
+    )
+    with target.connected(chosen) as api:
+        job = run(api, place, asked, write_err if as_json else write_out)
+    if as_json:
+        print_json(job)
+    say(summary(job) if job.has_ended else approval_hint(job, organization))
+    raise typer.Exit(for_run(job.run_status))
