@@ -6,20 +6,15 @@ Also what `podform serve` runs.
 import argparse
 import asyncio
 import gc
-import logging
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-import structlog
-import uvicorn
 import uvloop
 
-from api import settings_source
-from api.http_protocol import BoundedHttpProtocol
+from api import log_lines, settings_source
 from api.settings import Settings
 from common.errors import BadInputError, PodformError
 
@@ -31,7 +26,7 @@ def main() -> int:
     except PodformError as error:
         print(f"podform: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever starts it
         return 2
-    _configure_logging(settings)
+    log_lines.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings))
 
@@ -58,7 +53,9 @@ def _settings_file() -> Path | None:
 
 
 async def _serve(settings: Settings) -> int:
-    from api import app  # after the settings are known to be good: it imports everything else
+    # after the settings are known to be good: they import everything else
+    from api import app
+    from api.serving import HttpServer
 
     try:
         listening = _listen(settings)
@@ -67,21 +64,12 @@ async def _serve(settings: Settings) -> int:
     except (PodformError, OSError) as error:
         print(f"podform: {error}", file=sys.stderr)  # noqa: T201 - the one line for whoever starts it
         return 2 if isinstance(error, BadInputError) else 1
-    config = uvicorn.Config(
-        server.app,
-        http=BoundedHttpProtocol,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=5,
-    )
-    http = uvicorn.Server(config)
+    http = HttpServer(server.app, server.ports.bells, settings)
+    server.checks["server"] = lambda: "is ending" if http.ending else ""
     try:
         async with server.running() as admin_token:
-            # uvicorn raises the signal again when it is done; by then it must be harmless, for the end to be orderly;
-            # before the lines below, for whoever waits for them may send one at once
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, setattr, http, "should_exit", True)
+            # before the lines below, for whoever waits for them may send a signal at once
+            http.listen_to_signals()
             # what the start has built stays: without this every full collection looks through it, some 20 ms at a time
             gc.freeze()
             if admin_token:
@@ -114,38 +102,6 @@ def _url(listening: socket.socket) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _configure_logging(settings: Settings) -> None:
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=lambda *_: _Printing(sys.stderr),
-    )
-
-
-class _Printing(structlog.PrintLogger):
-    """Prints lines; one that cannot be printed (the disk of the log is full) must not stop what wrote it."""
-
-    def msg(self, message: str) -> None:
-        try:
-            super().msg(message)
-        except OSError:
-            pass
-
-    log = debug = info = warn = warning = msg
-    fatal = failure = err = error = critical = exception = msg
 
 
 if __name__ == "__main__":

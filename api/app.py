@@ -4,6 +4,7 @@ One step's way: routes -> services -> database -> scheduler -> launcher -> execu
 """
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -43,6 +44,7 @@ class Server:
     app: Starlette
     ports: Ports
     running: Callable[[], AbstractAsyncContextManager[str | None]]
+    checks: dict[str, Callable[[], str]]  # what `/readyz` asks besides the database; may be added to
 
 
 def build(settings: Settings, api_url: str) -> Server:
@@ -71,6 +73,8 @@ def build(settings: Settings, api_url: str) -> Server:
     )
     scheduler = Scheduler(ports)
 
+    checks = {"scheduler": scheduler.problem, "disk": lambda: _disk_problem(data, settings.minimum_free_bytes)}
+
     @asynccontextmanager
     async def running() -> AsyncIterator[str | None]:
         await database.prepare()
@@ -84,11 +88,17 @@ def build(settings: Settings, api_url: str) -> Server:
             await database.close()
 
     app = Starlette(
-        routes=[*public.routes(ports), *executor.routes(ports)],
+        routes=[*public.routes(ports, checks), *executor.routes(ports)],
         middleware=public.middleware(ports),
         exception_handlers=public.exception_handlers(),
     )
-    return Server(app, ports, running)
+    return Server(app, ports, running, checks)
+
+
+def _disk_problem(directory: Path, minimum_bytes: int) -> str:
+    """What is wrong with the room for database, logs and artifacts; empty when all is well."""
+    free = shutil.disk_usage(directory).free
+    return "" if free >= minimum_bytes else f"has {free // 1024**2} MiB left (PODFORM_MINIMUM_FREE_BYTES)"
 
 
 def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launcher]:

@@ -11,11 +11,18 @@ class LocalBells:
 
     def __init__(self) -> None:
         self._listeners: dict[str, set[LocalBell]] = {}
+        self.closing = False
 
     def ring(self, topic: str) -> None:
         """Wake all listeners of a topic."""
         for bell in tuple(self._listeners.get(topic, ())):
             bell.event.set()
+
+    def close(self) -> None:
+        """The server ends: wake everybody, so that nothing is held any longer."""
+        self.closing = True
+        for topic in tuple(self._listeners):
+            self.ring(topic)
 
     def listen(self, topic: str) -> "LocalBell":
         """A listener; close it when done."""

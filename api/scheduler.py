@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from api import log_context
 from api.domain.entities import Attempt, AttemptState
 from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
 from api.services.ports import WORK_TOPIC, Ports
@@ -21,6 +22,8 @@ from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavai
 _log = structlog.get_logger()
 
 SAFETY_NET_SECONDS = 15.0
+#: Three missed turns of the safety net, and some.
+STUCK_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 #: How long what is being done may take to end when the scheduler closes.
@@ -37,6 +40,7 @@ class Scheduler:
         self._again: set[str] = set()
         self._loop: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self._looked_at = time.monotonic()  # the end of the last round that went well
 
     async def start(self) -> None:
         """Watch the carriers, take up what an earlier process left, and begin to schedule."""
@@ -59,6 +63,13 @@ class Scheduler:
             await asyncio.gather(*late, return_exceptions=True)
         for launcher in self._ports.launchers.values():
             await launcher.close()
+
+    def problem(self) -> str:
+        """What keeps it from scheduling; empty when all is well."""
+        if self._loop is None or self._loop.done():
+            return "does not run"
+        silent = time.monotonic() - self._looked_at
+        return f"has finished no round for {silent:.0f} s" if silent > STUCK_SECONDS else ""
 
     async def observed(self, observation: CarrierObservation) -> None:
         """What a launcher saw; settled again and again until the database takes it: nobody will tell us twice.
@@ -87,6 +98,7 @@ class Scheduler:
                 look_at = time.monotonic() + SAFETY_NET_SECONDS
             try:
                 await self._round(look_at_carriers=due)
+                self._looked_at = time.monotonic()
             except Exception:  # noqa: BLE001 - the loop must outlive any trouble of the database
                 _log.exception("scheduler_round_failed")
                 await self._pause(1)
@@ -103,10 +115,12 @@ class Scheduler:
             await self._look()
 
     async def _schedule(self, workspace_id: str) -> None:
+        log_context.begin(workspace_id=workspace_id)
         for order in await start_next_step.start_next_step(self._ports, workspace_id):
             self._once(f"launch {order.name}", self._launch(order))
 
     async def _launch(self, order: LaunchOrder) -> None:
+        log_context.begin(attempt=order.name, run_id=order.job_data.run_id, workspace_id=order.job_data.workspace_id)
         delay = _FIRST_DELAY_SECONDS
         while not self._closing.is_set():
             try:
@@ -120,6 +134,7 @@ class Scheduler:
                 return
 
     async def _stop(self, attempt: Attempt, *, force: bool) -> None:
+        log_context.begin(attempt=attempt.name, run_id=attempt.run_id, workspace_id=attempt.workspace_id)
         if force and attempt.launcher not in self._ports.launchers:
             await self._give_up_unreachable(attempt)
         try:

@@ -38,6 +38,27 @@ class Settings(BaseModel):
         "info", alias="PODFORM_LOG_LEVEL", description="One line per request and per step at `info`"
     )
 
+    drain_seconds: float = Field(
+        0,
+        alias="PODFORM_DRAIN_SECONDS",
+        ge=0,
+        le=600,
+        description="From SIGTERM, when `/readyz` turns 503, until no request is taken; 0 = no load balancer",
+    )
+    shutdown_seconds: int = Field(
+        20,
+        alias="PODFORM_SHUTDOWN_SECONDS",
+        ge=1,
+        le=600,
+        description="How long requests under way may take to end; Kubernetes kills 30 s after SIGTERM by default",
+    )
+    minimum_free_bytes: int = Field(
+        64 * 1024**2,
+        alias="PODFORM_MINIMUM_FREE_BYTES",
+        ge=0,
+        description="Less left in the data directory and `/readyz` says so with 503: the next states would not fit",
+    )
+
     # secrets
     admin_token: SecretStr | None = Field(
         None,

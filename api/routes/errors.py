@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import log_context
 from api.services.errors import ConflictError, NotFoundError
 from api.services.ports import AlreadyExistsError, StorageFullError
 from common.errors import BadInputError, PodformError
@@ -128,7 +129,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _our_fault(_request: Request, _error: Exception) -> Response:
-    return error_response(500, [Problem("Podform failed; its log says why")])
+    # outside of the middleware that adds it to every other answer: with it, the line in the log is found
+    request_id = log_context.current().get("request_id", "")
+    return error_response(500, [Problem("Podform failed; its log says why")], {"X-Request-Id": request_id})
 
 
 def _found(error: ValidationError) -> list[Any]:

@@ -27,7 +27,7 @@ def routes(ports: Ports, checks: Checks) -> list[BaseRoute]:
         return PlainTextResponse("ok\n")
 
     async def readyz(_request: Request) -> Response:
-        problems = {"database": await _database(ports)} | {name: check() for name, check in checks.items()}
+        problems = {"database": await _database(ports)} | {name: _asked(check) for name, check in checks.items()}
         ready = not any(problems.values())
         parts = {name: problem or "ok" for name, problem in problems.items()}
         body = orjson.dumps({"ready": ready, "parts": parts})
@@ -39,6 +39,13 @@ def routes(ports: Ports, checks: Checks) -> list[BaseRoute]:
         return Response(metrics.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)]
+
+
+def _asked(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except OSError as error:
+        return f"cannot be asked ({error.strerror})"
 
 
 async def _database(ports: Ports) -> str:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api import log_context
 from api.domain.permissions import Principal
 from api.routes import bodies, errors
 from api.routes.authentication import authenticate
@@ -133,6 +134,7 @@ def _endpoint(ports: Ports, by_method: Mapping[str, Operation]) -> Callable[[Req
 
 async def _call(ports: Ports, operation: Operation, request: Request) -> Call:
     principal = await authenticate(ports, request)
+    log_context.note(principal=principal.name)
     for name, kind in _ID_PARAMETERS.items():
         value = request.path_params.get(name)
         if value is not None and not ids.is_id(value, kind):

@@ -16,6 +16,7 @@ from api.routes.errors import exception_handlers
 from api.routes.health import Checks
 from api.routes.metrics import MetricsMiddleware
 from api.routes.operations import Operation, starlette_routes
+from api.routes.request_lines import RequestLinesMiddleware
 from api.routes.terrakube import (
     configuration,
     history,
@@ -61,4 +62,4 @@ def routes(ports: Ports, checks: Checks | None = None) -> list[BaseRoute]:
 
 def middleware(ports: Ports) -> list[Middleware]:
     """What goes around the whole application, the executor face included."""
-    return [Middleware(MetricsMiddleware, launchers=tuple(ports.launchers))]
+    return [Middleware(RequestLinesMiddleware), Middleware(MetricsMiddleware, launchers=tuple(ports.launchers))]

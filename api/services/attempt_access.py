@@ -7,6 +7,7 @@ with the attempt.
 import hmac
 from collections.abc import Iterable
 
+from api import log_context
 from api.domain.entities import Attempt, AttemptState, RunRecord
 from api.services.errors import RefusedError
 from api.services.ports import Ports, Reading
@@ -30,6 +31,7 @@ async def attempt_of(
     attempt = await tx.find(Attempt, step_id=step_id, token_hash=token_hash)
     if attempt is None or not hmac.compare_digest(attempt.token_hash, token_hash):
         raise _unknown()
+    log_context.note(attempt=attempt.name, run_id=attempt.run_id, workspace_id=attempt.workspace_id)
     record = await tx.record(attempt.run_id)
     if record is None:
         raise _unknown()

@@ -177,6 +177,15 @@ class LogGapError(Exception):
 class Bells(Protocol):
     """Wake-ups between services: only hints, never the truth."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether the server ends: what is held (a long-poll, a stream) is answered now."""
+        ...
+
+    def close(self) -> None:
+        """The server ends: wake everybody."""
+        ...
+
     def ring(self, topic: str) -> None:
         """Wake whoever waits for the topic."""
         ...

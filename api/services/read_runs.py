@@ -77,7 +77,7 @@ async def read_log(
                 _, step = await visible_step(tx, principal, place.organization_id, place.run, place.step_id)
             part = await _part(ports, step, place.offset, limit)
             left = until - time.monotonic()
-            if part.content or part.ended or left <= 0:
+            if part.content or part.ended or left <= 0 or ports.bells.closing:
                 return part
             await bell.wait(left)
     finally:
@@ -92,7 +92,7 @@ async def follow_log(
         part = await read_log(ports, principal, place, limit=limit, wait_seconds=15)
         yield part
         place = replace(place, offset=part.next_offset)
-        if part.ended:
+        if part.ended or (ports.bells.closing and not part.content):
             return
 
 

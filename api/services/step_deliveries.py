@@ -48,7 +48,7 @@ async def heartbeat(ports: Ports, step_id: str, token: str, wait_seconds: float)
     try:
         attempt = await _beat(ports, step_id, token)
         until = time.monotonic() + wait_seconds
-        while attempt.cancel is None and (left := until - time.monotonic()) > 0:
+        while attempt.cancel is None and not ports.bells.closing and (left := until - time.monotonic()) > 0:
             if await bell.wait(left):
                 async with ports.database.reading() as tx:
                     attempt, _ = await attempt_of(ports, tx, step_id, token)

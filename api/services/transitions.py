@@ -6,11 +6,15 @@ Called by every service that moves a run, inside its writing transaction; `tell`
 from dataclasses import replace
 from datetime import datetime
 
-from api.domain import events
+import structlog
+
+from api.domain import events, step_line
 from api.domain.entities import Run, RunRecord, Workspace
 from api.services.ports import WORK_TOPIC, Ports, Writing, decision_topic, run_topic, step_topic, workspace_topic
 from common.failure_reasons import FailureReason
 from common.statuses import FINAL_RUN_STATUSES
+
+_log = structlog.get_logger()
 
 
 async def save(tx: Writing, old: RunRecord | None, new: RunRecord, now: datetime) -> None:
@@ -27,7 +31,9 @@ async def save(tx: Writing, old: RunRecord | None, new: RunRecord, now: datetime
 
 
 def tell(ports: Ports, record: RunRecord) -> None:
-    """Wake followers of the run and the scheduler; after the commit."""
+    """Wake followers of the run and the scheduler, and log what steps ended; after the commit."""
+    for step in step_line.ended_just_now(record):
+        _log.info("step", **step_line.facts(record, step))
     ports.bells.ring(run_topic(record.run.id))
     for step in record.steps:
         ports.bells.ring(step_topic(step.id))

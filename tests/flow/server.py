@@ -30,6 +30,7 @@ class ApiProcess:
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    await_ready: bool = True  # False: it only has to answer
 
     @property
     def url(self) -> str:
@@ -92,7 +93,7 @@ class ApiProcess:
             if found := re.search(r"serving on http://[\d.]+:(\d+)", output.read_text()):
                 self.port = int(found[1])
                 try:
-                    if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                    if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200 or not self.await_ready:
                         return
                 except httpx.TransportError:
                     pass

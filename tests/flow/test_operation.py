@@ -1,0 +1,129 @@
+"""A real server as its operator sees it: its log lines, its probes, its end."""
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.flow import ledger
+from tests.flow.conftest import StartServer
+from tests.flow.server import ADMIN_TOKEN, ApiProcess
+
+FOLLOWERS = 50
+
+
+def lines(api: ApiProcess) -> list[dict[str, Any]]:
+    """The log lines so far; everything but the two lines for the starter is JSON."""
+    texts = [line for line in api.output().splitlines() if line and not line.startswith("podform: ")]
+    return [json.loads(line) for line in texts]
+
+
+def test_every_line_is_json_and_bears_the_ids(start_server: StartServer, tmp_path: Path) -> None:
+    """A run leaves one line per request and per step, with the ids, and no secret among them."""
+    server = start_server({"PODFORM_LOG_FORMAT": "json", "PODFORM_LOG_LEVEL": "debug"})
+    client = server.client
+    workspace = client.make_workspace()
+    client.set_variable(workspace, "secret", "canary-of-a-value", sensitive=True)
+    client.upload(workspace, {"main.tf": 'variable "secret" {}\n'}, tmp_path / "tf")
+    number = client.run(workspace)
+    client.finished(number)
+    answer = client.call("GET", f"{client.path(f'job/{number}')}?canary=of-a-query", headers={"X-Request-Id": "mine-1"})
+    odd = client.call("GET", "/api/v1/organization", headers={"X-Request-Id": "two words"})
+    server.api.stop()
+
+    told = lines(server.api)
+    requests = [line for line in told if line["event"] == "request"]
+    steps = [line for line in told if line["event"] == "step"]
+    assert answer.headers["X-Request-Id"] == "mine-1"
+    assert odd.headers["X-Request-Id"] not in {"", "two words"}
+    (mine,) = [line for line in requests if line["request_id"] == "mine-1"]
+    assert (mine["principal"], mine["job"], mine["organization_id"]) == ("admin", number, client.organization)
+    assert mine["route"] == "/api/v1/organization/{organization_id}/job/{job}"
+    finish = next(line for line in requests if line["route"].endswith("/finish"))
+    (step,) = steps
+    assert (step["outcome"], step["kind"], step["run_number"]) == ("finished", "terraformPlan", int(number))
+    assert 0 < step["terraform_seconds"] <= step["work_seconds"] <= step["total_seconds"]
+    assert finish["attempt"] == f"{step['step_id']}-1"
+    assert (step["run_id"], step["request_id"]) == (finish["run_id"], finish["request_id"])
+    assert {line["level"] for line in requests if line["route"] == "/readyz"} == {"debug"}
+    text = server.api.output()
+    assert not [word for word in ("canary", ADMIN_TOKEN, "pfa-", "Bearer") if word in text]
+
+
+def test_readyz_says_what_is_full(start_server: StartServer) -> None:
+    """A disk with less room than asked for is told by /readyz; /healthz does not mind."""
+    server = start_server()
+    server.api.stop()
+    server.api.settings = {"PODFORM_MINIMUM_FREE_BYTES": str(2**62)}
+    server.api.await_ready = False
+    server.api.start()
+
+    answer = httpx.get(f"{server.api.url}/readyz")
+
+    assert answer.status_code == 503
+    assert "MiB left" in answer.json()["parts"]["disk"]
+    assert answer.json()["parts"]["scheduler"] == "ok"
+    assert httpx.get(f"{server.api.url}/healthz").status_code == 200
+
+
+def test_it_ends_at_once_and_the_apply_goes_on(start_server: StartServer, tmp_path: Path) -> None:
+    """SIGTERM twice with fifty followers and an apply: all are answered, the exit code is 0, the apply is not harmed."""
+    server = start_server()
+    api, client = server.api, server.client
+    book = tmp_path / "ledger"
+    workspace = client.make_workspace()
+    client.upload(workspace, ledger.ledger_configuration(book, count=2, seconds=3), tmp_path / "tf")
+    number = client.run(workspace)
+    client.wait(number, lambda job: job["runStatus"] == "applying")
+    step_id = client.steps(number)[-1]["id"]
+    path = f"/tfoutput/v1/organization/{client.organization}/job/{number}/step/{step_id}"
+    following = threading.Barrier(FOLLOWERS + 1)
+    ended: list[str] = []
+
+    def follow(index: int) -> None:
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        where = f"{api.url}{path}/stream" if index % 2 else f"{api.url}{path}?offset=1000000&wait=30"
+        with httpx.Client(headers=headers, timeout=60) as http:
+            if index % 2:
+                with http.stream("GET", where) as answer:
+                    following.wait(60)
+                    ended.append(b"".join(answer.iter_raw())[:1].decode() and "stream")
+            else:
+                following.wait(60)
+                ended.append(f"poll {http.get(where).status_code}")
+
+    threads = [threading.Thread(target=follow, args=(index,)) for index in range(FOLLOWERS)]
+    for thread in threads:
+        thread.start()
+    following.wait(60)
+    until = time.monotonic() + 30
+    while _under_way(api) < FOLLOWERS and time.monotonic() < until:
+        time.sleep(0.05)
+    assert api.process is not None
+    began = time.monotonic()
+    api.process.send_signal(signal.SIGTERM)
+    api.process.send_signal(signal.SIGTERM)
+    assert api.process.wait(30) == 0
+    took = time.monotonic() - began
+    for thread in threads:
+        thread.join(30)
+    api.start()
+
+    assert sorted(set(ended)) == ["poll 200", "stream"]
+    assert len(ended) == FOLLOWERS
+    assert took < 15, "the streams were cut by the timeout, not answered"
+    assert client.finished(number)["runStatus"] == "applied"
+    assert ledger.lines(book) == ["0", "1"]
+
+
+def _under_way(api: ApiProcess) -> int:
+    figures = httpx.get(f"{api.url}/metrics").text
+    return next(
+        int(float(line.split()[1]))
+        for line in figures.splitlines()
+        if line.startswith("podform_http_requests_under_way ")
+    )
