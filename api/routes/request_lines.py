@@ -70,10 +70,8 @@ def _write(scope: Scope, context: dict[str, str], **figures: Any) -> None:
         if name in _IDS:
             context.setdefault(name, str(value)[:_MAX_ID_CHARACTERS])
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    if figures["status"] >= 500:
-        say = _log.error
-    else:
-        say = _log.debug if route in _PROBES else _log.info
+    usual = _log.debug if route in _PROBES else _log.info
+    say = _log.error if figures["status"] >= 500 else usual
     say("request", method=method, route=route, **figures)
 
 

@@ -70,8 +70,44 @@ def test_readyz_says_what_is_full(start_server: StartServer) -> None:
     assert httpx.get(f"{server.api.url}/healthz").status_code == 200
 
 
+class Followers:
+    """Clients that are held by a step's log: half by a long-poll, half by a stream."""
+
+    def __init__(self, url: str, path: str) -> None:
+        self._url = url + path
+        self._following = threading.Barrier(FOLLOWERS + 1)
+        self.ended: list[str] = []
+        self._threads = [threading.Thread(target=self._follow, args=(index,)) for index in range(FOLLOWERS)]
+
+    def start(self, api: ApiProcess) -> None:
+        """Return when the server holds all of them."""
+        for thread in self._threads:
+            thread.start()
+        self._following.wait(60)
+        until = time.monotonic() + 30
+        while _under_way(api) < FOLLOWERS and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def join(self) -> None:
+        """Wait until all were answered."""
+        for thread in self._threads:
+            thread.join(30)
+
+    def _follow(self, index: int) -> None:
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+        with httpx.Client(headers=headers, timeout=60) as http:
+            if index % 2:
+                with http.stream("GET", f"{self._url}/stream") as answer:
+                    self._following.wait(60)
+                    answer.read()  # to its orderly end: a cut raises
+                    self.ended.append("stream")
+            else:
+                self._following.wait(60)
+                self.ended.append(f"poll {http.get(f'{self._url}?offset=1000000&wait=30').status_code}")
+
+
 def test_it_ends_at_once_and_the_apply_goes_on(start_server: StartServer, tmp_path: Path) -> None:
-    """SIGTERM twice with fifty followers and an apply: all are answered, the exit code is 0, the apply is not harmed."""
+    """SIGTERM twice with fifty followers and an apply: all are answered, it exits with 0, the apply goes on."""
     server = start_server()
     api, client = server.api, server.client
     book = tmp_path / "ledger"
@@ -80,41 +116,19 @@ def test_it_ends_at_once_and_the_apply_goes_on(start_server: StartServer, tmp_pa
     number = client.run(workspace)
     client.wait(number, lambda job: job["runStatus"] == "applying")
     step_id = client.steps(number)[-1]["id"]
-    path = f"/tfoutput/v1/organization/{client.organization}/job/{number}/step/{step_id}"
-    following = threading.Barrier(FOLLOWERS + 1)
-    ended: list[str] = []
-
-    def follow(index: int) -> None:
-        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-        where = f"{api.url}{path}/stream" if index % 2 else f"{api.url}{path}?offset=1000000&wait=30"
-        with httpx.Client(headers=headers, timeout=60) as http:
-            if index % 2:
-                with http.stream("GET", where) as answer:
-                    following.wait(60)
-                    ended.append(b"".join(answer.iter_raw())[:1].decode() and "stream")
-            else:
-                following.wait(60)
-                ended.append(f"poll {http.get(where).status_code}")
-
-    threads = [threading.Thread(target=follow, args=(index,)) for index in range(FOLLOWERS)]
-    for thread in threads:
-        thread.start()
-    following.wait(60)
-    until = time.monotonic() + 30
-    while _under_way(api) < FOLLOWERS and time.monotonic() < until:
-        time.sleep(0.05)
+    followers = Followers(api.url, f"/tfoutput/v1/organization/{client.organization}/job/{number}/step/{step_id}")
+    followers.start(api)
     assert api.process is not None
     began = time.monotonic()
     api.process.send_signal(signal.SIGTERM)
     api.process.send_signal(signal.SIGTERM)
     assert api.process.wait(30) == 0
     took = time.monotonic() - began
-    for thread in threads:
-        thread.join(30)
+    followers.join()
     api.start()
 
-    assert sorted(set(ended)) == ["poll 200", "stream"]
-    assert len(ended) == FOLLOWERS
+    assert sorted(set(followers.ended)) == ["poll 200", "stream"]
+    assert len(followers.ended) == FOLLOWERS
     assert took < 15, "the streams were cut by the timeout, not answered"
     assert client.finished(number)["runStatus"] == "applied"
     assert ledger.lines(book) == ["0", "1"]
