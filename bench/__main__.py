@@ -9,44 +9,60 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bench.figure_api import ApiStart
 from bench.figure_executor import ExecutorStart
+from bench.figure_http import HttpRates, ListCost
 from bench.figure_job import JobCreate
 from bench.figure_log import LogFollowing
+from bench.figure_queue import QueuedRuns
 from bench.figure_run import RunBesideBareTerraform
 from bench.stage import Figure
-from bench.table import render
+from bench.table import Row, render
 
 FIGURES: Mapping[str, Callable[[], Figure]] = {
-    figure.name: figure for figure in (RunBesideBareTerraform, ExecutorStart, ApiStart, JobCreate, LogFollowing)
+    figure.name: figure
+    for figure in (RunBesideBareTerraform, ExecutorStart, ApiStart, JobCreate, LogFollowing, HttpRates)
 }
+#: Minutes each: measured with --all or by their names, fewer rounds, one figure after the other.
+HEAVY: Mapping[str, Callable[[], Figure]] = {figure.name: figure for figure in (ListCost, QueuedRuns)}
 DEFAULT_ROUNDS = 7
+DEFAULT_HEAVY_ROUNDS = 1
 
 
 def main() -> int:
     """Exit code 0 once everything was measured."""
     arguments = _arguments()
-    names = arguments.only or list(FIGURES)
+    names = arguments.only or [*FIGURES, *(HEAVY if arguments.all else ())]
     print(_machine(), flush=True)
-    with contextlib.ExitStack() as stack:
-        figures = [stack.enter_context(FIGURES[name]()) for name in names]
-        for number in range(arguments.rounds):
-            print(f"bench: round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-            for figure in figures:  # interleaved: what disturbs the machine meets all figures alike
-                figure.round()
-        rows = [row for figure in figures for row in figure.rows()]
+    rows = _measured([FIGURES[name] for name in names if name in FIGURES], arguments.rounds or DEFAULT_ROUNDS)
+    for name in names:
+        if name in HEAVY:  # alone: each of them keeps the whole machine busy
+            rows += _measured([HEAVY[name]], arguments.rounds or DEFAULT_HEAVY_ROUNDS)
     print(render(rows))
     print(f"load average at the end: {_load()}")
     return 0
 
 
+def _measured(makers: Sequence[Callable[[], Figure]], rounds: int) -> list[Row]:
+    with contextlib.ExitStack() as stack:
+        figures = [stack.enter_context(make()) for make in makers]
+        for number in range(rounds if figures else 0):
+            names = ", ".join(figure.name for figure in figures)
+            print(f"bench: round {number + 1} of {rounds}: {names}", file=sys.stderr, flush=True)
+            for figure in figures:  # interleaved: what disturbs the machine meets all figures alike
+                figure.round()
+        return [row for figure in figures for row in figure.rows()]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure Podform beside bare terraform")
-    parser.add_argument("--rounds", type=_rounds, default=DEFAULT_ROUNDS, help="how often to measure (default 7)")
-    parser.add_argument("--only", choices=list(FIGURES), action="append", help="measure this alone; repeatable")
+    rounds = f"how often to measure (default {DEFAULT_ROUNDS}; {DEFAULT_HEAVY_ROUNDS} for the heavy figures)"
+    parser.add_argument("--rounds", type=_rounds, help=rounds)
+    parser.add_argument("--all", action="store_true", help=f"the heavy figures too: {', '.join(HEAVY)}")
+    parser.add_argument("--only", choices=[*FIGURES, *HEAVY], action="append", help="measure this alone; repeatable")
     return parser.parse_args()
 
 

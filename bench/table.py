@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table; `value`, `bar` and `aim` are in `unit`, smaller is better."""
+    """One line of the table; `value`, `bar` and `aim` are in `unit`; smaller is better unless said otherwise."""
 
     figure: str
     value: float
-    unit: str  # ms or MiB
+    unit: str  # ms, s, MiB, MB/s, /s, x
     bar: float | None = None  # None = told for comparison only
     aim: float | None = None
     note: str = ""
+    more_is_better: bool = False  # a rate: the bar is the least
 
 
+_PRECISION = {"x": ".2f"}
 HEADINGS = ("figure", "measured", "bar", "measured/bar", "verdict", "note")
 
 
@@ -37,11 +39,15 @@ def verdict(row: Row) -> str:
     """Whether the row meets its bar, and its aim where it has one."""
     if row.bar is None:
         return "-"
-    if row.value > row.bar:
+    if not _reaches(row, row.bar):
         return "MISSED"
     if row.aim is None:
         return "met"
-    return "met, aim too" if row.value <= row.aim else "met, not the aim"
+    return "met, aim too" if _reaches(row, row.aim) else "met, not the aim"
+
+
+def _reaches(row: Row, bar: float) -> bool:
+    return row.value >= bar if row.more_is_better else row.value <= bar
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -56,9 +62,10 @@ def render(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     bar, ratio = "-", "-"
     if row.bar is not None:
-        bar = f"<= {row.bar:g} {row.unit}" + (f" (aim {row.aim:g})" if row.aim is not None else "")
+        sign = ">=" if row.more_is_better else "<="
+        bar = f"{sign} {row.bar:g} {row.unit}" + (f" (aim {row.aim:g})" if row.aim is not None else "")
         ratio = f"{row.value / row.bar:.2f}"
-    return (row.figure, f"{row.value:.1f} {row.unit}", bar, ratio, verdict(row), row.note)
+    return (row.figure, f"{row.value:{_PRECISION.get(row.unit, '.1f')}} {row.unit}", bar, ratio, verdict(row), row.note)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -29,6 +29,14 @@ def test_verdicts(value: float, bar: float | None, aim: float | None, words: str
     assert verdict(Row(figure="f", value=value, unit="ms", bar=bar, aim=aim)) == words
 
 
+@pytest.mark.parametrize(("value", "words"), [(99.0, "MISSED"), (100.0, "met"), (101.0, "met")])
+def test_a_rate_must_reach_its_bar(value: float, words: str) -> None:
+    """Where more is better the bar is the least, and the table says so."""
+    row = Row(figure="f", value=value, unit="/s", bar=100, more_is_better=True)
+    assert verdict(row) == words
+    assert ">= 100 /s" in render([row])
+
+
 def test_the_table_is_aligned() -> None:
     """All lines are equally long, and a bar is shown with its aim and the ratio to it."""
     text = render(
