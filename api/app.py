@@ -153,6 +153,8 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
         max_configuration_bytes=settings.max_configuration_bytes,
         max_state_bytes=settings.max_state_bytes,
         max_variable_bytes=settings.max_variable_bytes,
+        max_concurrent_runs=settings.max_concurrent_runs,
+        max_concurrent_runs_per_organization=settings.max_concurrent_runs_per_organization,
         step_timeout_seconds=settings.step_timeout_seconds,
         start_patience_seconds=settings.start_patience_seconds,
         start_timeout_seconds=settings.start_timeout_seconds,

@@ -15,6 +15,7 @@ import structlog
 
 from api import log_context
 from api.domain.entities import Attempt, AttemptState
+from api.domain.slots import in_turn
 from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
 from api.services.ports import WORK_TOPIC, Ports
 from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError, LaunchOrder
@@ -106,8 +107,10 @@ class Scheduler:
 
     async def _round(self, *, look_at_carriers: bool) -> None:
         async with self._ports.database.reading() as tx:
-            workspaces = await tx.workspaces_with_work()
-        for workspace_id in workspaces:
+            waiting = await tx.workspaces_with_work()
+            slots = await start_next_step.slots(self._ports, tx)
+        # who finds no slot is not looked at: the end of a run under way rings the bell
+        for workspace_id in in_turn(slots, waiting):
             self._once(f"workspace {workspace_id}", self._schedule(workspace_id))
         for attempt, force in await stop_attempts.attempts_to_stop(self._ports):
             self._once(f"stop {attempt.name} {force}", self._stop(attempt, force=force))

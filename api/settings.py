@@ -100,6 +100,18 @@ class Settings(BaseModel):
     max_variable_bytes: int = Field(
         4 * 1024**2, alias="PODFORM_MAX_VARIABLE_BYTES", ge=1024, description="Largest value of a variable"
     )
+    max_concurrent_runs: int = Field(
+        0,
+        alias="Terraform__MaxConcurrentRuns",
+        ge=0,
+        description="Runs whose steps are carried out at once, in all; 0 = no limit, for the cluster has its own",
+    )
+    max_concurrent_runs_per_organization: int = Field(
+        0,
+        alias="PODFORM_MAX_CONCURRENT_RUNS_PER_ORGANIZATION",
+        ge=0,
+        description="The same for each organization; 0 = no limit, for most installations have one organization",
+    )
     step_timeout_seconds: int = Field(
         0,
         alias="PODFORM_STEP_TIMEOUT_SECONDS",

@@ -74,7 +74,7 @@ class ReadQueries:
         rows = select(tables.runs).where(tables.runs.c.workspace_id == workspace_id, _unfinished())
         return await self._all(Run, rows.order_by(tables.runs.c.number))
 
-    async def workspaces_with_work(self) -> tuple[str, ...]:
+    async def workspaces_with_work(self) -> tuple[tuple[str, str], ...]:
         queued = select(tables.steps.c.run_id).where(tables.steps.c.status == StepStatus.QUEUED)
         free = select(tables.workspaces.c.id).where(
             tables.workspaces.c.locked.is_(False), tables.workspaces.c.taken_by == ""
@@ -82,8 +82,19 @@ class ReadQueries:
         # a run that must wait is no work: it would cost a transaction for nothing at every wake-up
         may_begin = or_(tables.runs.c.plan_only, tables.runs.c.workspace_id.in_(free))
         begins = and_(tables.runs.c.status == RunStatus.PENDING, may_begin)
-        rows = select(tables.runs.c.workspace_id).where(_unfinished(), or_(begins, tables.runs.c.id.in_(queued)))
-        return tuple((await self._connection.scalars(rows.distinct())).all())
+        runs = tables.runs
+        rows = select(runs.c.organization_id, runs.c.workspace_id).where(
+            _unfinished(), or_(begins, runs.c.id.in_(queued))
+        )
+        first_asked = rows.group_by(runs.c.organization_id, runs.c.workspace_id).order_by(func.min(runs.c.number))
+        return tuple((owner, workspace) for owner, workspace in (await self._connection.execute(first_asked)).all())
+
+    async def runs_under_way(self) -> Mapping[str, int]:
+        # literal words, so that the planner may use the partial index
+        under_way = select(tables.steps.c.run_id).where(tables.steps.c.status.in_(_UNDER_WAY))
+        rows = select(tables.runs.c.organization_id, func.count()).where(tables.runs.c.id.in_(under_way))
+        grouped = await self._connection.execute(rows.group_by(tables.runs.c.organization_id))
+        return {row[0]: row[1] for row in grouped.all()}
 
     async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
         runs = tables.runs

@@ -64,8 +64,13 @@ class Reading(Protocol):
         """The workspace's runs that have not ended, by number."""
         ...
 
-    async def workspaces_with_work(self) -> tuple[str, ...]:
-        """Ids of workspaces with a queued step or with a pending run that need not wait for its workspace."""
+    async def workspaces_with_work(self) -> tuple[tuple[str, str], ...]:
+        """Organization and workspace ids of workspaces with a queued step or with a pending run that need not wait
+        for its workspace, the ones whose run was asked for first in front."""
+        ...
+
+    async def runs_under_way(self) -> Mapping[str, int]:
+        """Organization id -> how many of its runs have a step that is launching or running."""
         ...
 
     async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
@@ -238,6 +243,8 @@ class Rules:
     max_configuration_bytes: int = 100 * 1024**2
     max_state_bytes: int = 512 * 1024**2
     max_variable_bytes: int = 4 * 1024**2
+    max_concurrent_runs: int = 0
+    max_concurrent_runs_per_organization: int = 0
     step_timeout_seconds: int = 0
     start_patience_seconds: int = 120  # with a pod that says what is wrong
     start_timeout_seconds: int = 1800  # with one that does not start for whatever reason

@@ -4,10 +4,10 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
-from api.domain import workspace_queue
+from api.domain import run_transitions, slots, workspace_queue
 from api.domain.entities import Run, RunRecord, StateVersion, Step, Workspace
 from api.domain.permissions import Principal
-from api.services import step_log
+from api.services import start_next_step, step_log
 from api.services.access import visible_organization, visible_record, visible_step, visible_workspace
 from api.services.errors import NotFoundError
 from api.services.ports import Listing, Page, Ports, Reading, step_topic
@@ -44,7 +44,7 @@ async def get_run(ports: Ports, principal: Principal, organization_id: str, refe
     """A run by number or id, and what it waits for (a sentence, or empty)."""
     async with ports.database.reading() as tx:
         record = await visible_record(tx, principal, organization_id, reference)
-        return record, await _waiting_for(tx, record)
+        return record, await _waiting_for(ports, tx, record)
 
 
 async def get_step(
@@ -102,11 +102,20 @@ async def _part(ports: Ports, step: Step, offset: int, limit: int) -> LogPart:
     return LogPart(content, offset + len(content), size, step.status in FINAL_STEP_STATUSES)
 
 
-async def _waiting_for(tx: Reading, record: RunRecord) -> str:
-    """What the run waits for: its turn, or what its carrier waits for."""
+async def _waiting_for(ports: Ports, tx: Reading, record: RunRecord) -> str:
+    """What the run waits for: its turn in the workspace, a slot, or what its carrier waits for."""
     run = record.run
+    launching = next((step.message for step in record.steps if step.status is StepStatus.LAUNCHING), "")
+    if launching or (reason := await _waiting_for_workspace(tx, run)):
+        return launching or reason
+    if run.status is RunStatus.PENDING or run_transitions.queued_step(record):
+        return slots.waiting_for(await start_next_step.slots(ports, tx), run.organization_id)
+    return ""
+
+
+async def _waiting_for_workspace(tx: Reading, run: Run) -> str:
     if run.status is not RunStatus.PENDING:
-        return next((step.message for step in record.steps if step.status is StepStatus.LAUNCHING), "")
+        return ""
     workspace = await tx.get(Workspace, run.workspace_id)
     unfinished = await tx.unfinished_runs(run.workspace_id)
     earlier = [other for other in unfinished if other.number < run.number]

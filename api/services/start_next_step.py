@@ -18,6 +18,7 @@ from api.domain.entities import (
     VariableCategory,
     Workspace,
 )
+from api.domain.slots import Slots
 from api.services import transitions
 from api.services.ports import Ports, Reading, Writing
 from common import ids
@@ -33,12 +34,22 @@ async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder,
         workspace = await tx.get(Workspace, workspace_id)
         if workspace is None:
             return ()
-        ready = await _ready(tx, workspace)
+        # counted inside the transaction: of two that begin at once the second sees the first
+        free = (await slots(ports, tx)).free(workspace.organization_id)
+        ready = (await _ready(tx, workspace))[:free]
         launched = [await _intend(ports, tx, workspace, record, now) for record in ready]
         orders = [await order_for(ports, tx, record, attempt) for record, _, attempt in launched]
     for record, _, _ in launched:
         transitions.tell(ports, record)
     return tuple(orders)
+
+
+async def slots(ports: Ports, tx: Reading) -> Slots:
+    """The limits and how much of them is used; nothing is counted where there are none."""
+    rules = ports.rules
+    overall, per_organization = rules.max_concurrent_runs, rules.max_concurrent_runs_per_organization
+    under_way = await tx.runs_under_way() if overall or per_organization else {}
+    return Slots(overall=overall, per_organization=per_organization, under_way=under_way)
 
 
 async def order_for(ports: Ports, tx: Reading, record: RunRecord, attempt: Attempt) -> LaunchOrder:

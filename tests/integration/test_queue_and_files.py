@@ -4,8 +4,10 @@ import asyncio
 import stat
 from pathlib import Path
 
+from api.domain import run_transitions
 from api.domain.entities import Workspace
 from api.services import start_next_step
+from common.step_report import Outcome, StepReport
 from tests.integration.api_in_process import api_in
 
 
@@ -17,11 +19,12 @@ def test_who_must_wait_is_no_work(tmp_path: Path) -> None:
             workspace = await api.workspace()
             await api.uploaded(workspace)
             workspace_id = workspace.rpartition("/")[2]
+            owner = workspace.partition("/workspace/")[0].rpartition("/")[2]
             first = await api.job(workspace)
             for _ in range(3):
                 await api.job(workspace)
             async with api.ports.database.reading() as tx:
-                assert await tx.workspaces_with_work() == (workspace_id,)
+                assert await tx.workspaces_with_work() == ((owner, workspace_id),)
                 startable = await tx.startable_runs(workspace_id)
                 assert [run.id for run in startable] == [first["attributes"]["runId"]]
             assert len(await start_next_step.start_next_step(api.ports, workspace_id)) == 1
@@ -32,8 +35,41 @@ def test_who_must_wait_is_no_work(tmp_path: Path) -> None:
             assert place.taken_by == first["attributes"]["runId"]
             await api.job(workspace, templateReference="Plan")
             async with api.ports.database.reading() as tx:
-                assert await tx.workspaces_with_work() == (workspace_id,)
+                assert await tx.workspaces_with_work() == ((owner, workspace_id),)
             assert len(await start_next_step.start_next_step(api.ports, workspace_id)) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_run_waits_for_a_free_slot_and_says_so(tmp_path: Path) -> None:
+    """With one slot the second workspace's run waits, whoever asks to begin it, until the first step has ended."""
+
+    async def scenario() -> None:
+        async with api_in(tmp_path, max_concurrent_runs=1) as api:
+            one = await api.workspace("one")
+            base = one.partition("/workspace/")[0]
+            other_id = (await api.create(f"{base}/workspace", "workspace", {"name": "two"}))["id"]
+            two = f"{base}/workspace/{other_id}"
+            jobs = []
+            for workspace in (one, two):
+                await api.uploaded(workspace)
+                jobs.append(await api.job(workspace, templateReference="Plan"))
+
+            async def reason() -> str:
+                answer = await api.client.get(f"{base}/job/{jobs[1]['id']}")
+                return str(answer.json()["data"]["attributes"]["waitingFor"])
+
+            assert await reason() == ""
+            (order,) = await start_next_step.start_next_step(api.ports, one.rpartition("/")[2])
+            assert await start_next_step.start_next_step(api.ports, other_id) == ()
+            assert await reason() == "waiting for a free slot: 1 of 1 runs are under way"
+            step_id = order.job_data.step_id
+            await api.move(
+                jobs[0]["attributes"]["runId"], lambda record, now: run_transitions.claimed(record, step_id, now)
+            )
+            await api.finish(jobs[0], step_id, StepReport(outcome=Outcome.FINISHED, has_changes=False))
+            assert await reason() == ""
+            assert len(await start_next_step.start_next_step(api.ports, other_id)) == 1
 
     asyncio.run(scenario())
 

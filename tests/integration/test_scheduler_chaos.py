@@ -36,7 +36,7 @@ from common.launcher_port import (
     LaunchOrder,
     LaunchRejectedError,
 )
-from common.statuses import APPLY_KINDS, FINAL_RUN_STATUSES, PLAN_KINDS, IllegalTransitionError
+from common.statuses import APPLY_KINDS, FINAL_RUN_STATUSES, PLAN_KINDS, IllegalTransitionError, StepStatus
 from common.step_report import Outcome, StepReport
 from tests.integration.api_in_process import api_in
 
@@ -263,6 +263,9 @@ class Story:
             places = {workspace.id: workspace for workspace in await tx.all(Workspace)}
         kinds = {step.id: step.kind for step in steps}
         by_run = {run.id: run for run in runs}
+        limit = self.ports.rules.max_concurrent_runs
+        under_way = [step.id for step in steps if step.status in {StepStatus.LAUNCHING, StepStatus.RUNNING}]
+        assert not limit or len(under_way) <= limit, f"more than {limit} at once: {under_way}"
         for step in steps:
             if step.kind in APPLY_KINDS:
                 claimed = [a.name for a in attempts if a.step_id == step.id and a.claimed_at is not None]
@@ -306,7 +309,7 @@ class Story:
 
 
 async def _story(directory: Path, seed: int) -> None:
-    async with api_in(directory) as api:
+    async with api_in(directory, max_concurrent_runs=seed % 2) as api:  # every second story has one slot only
         one = World(random.Random(seed))
         ports = replace(api.ports, launchers={"process": one})
         first = await api.workspace("one")

@@ -1,0 +1,46 @@
+"""How many runs may begin, in whose turn, and why one waits."""
+
+import pytest
+
+from api.domain.slots import Slots, in_turn, waiting_for
+
+A3_B1 = (("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"))
+
+
+@pytest.mark.parametrize(
+    ("overall", "per_organization", "under_way", "expected"),
+    [
+        (0, 0, {}, ("a1", "b1", "a2", "a3")),  # no limit: all, in turn
+        (2, 0, {}, ("a1", "b1")),  # the single run is not starved
+        (3, 0, {"a": 2}, ("b1",)),  # who has least goes first
+        (2, 0, {"c": 2}, ()),
+        (2, 0, {"c": 5}, ()),  # the limit was lowered since
+        (0, 1, {}, ("a1", "b1")),
+        (0, 2, {"a": 1, "b": 2}, ("a1",)),
+        (9, 2, {}, ("a1", "b1", "a2")),
+    ],
+)
+def test_organizations_take_turns(
+    overall: int, per_organization: int, under_way: dict[str, int], expected: tuple[str, ...]
+) -> None:
+    """Never more than there is room for; in turn between organizations, in order within one."""
+    slots = Slots(overall=overall, per_organization=per_organization, under_way=under_way)
+    assert in_turn(slots, A3_B1) == expected
+
+
+@pytest.mark.parametrize(
+    ("overall", "per_organization", "under_way", "expected"),
+    [
+        (0, 0, {"a": 9}, ""),
+        (3, 0, {"a": 2}, ""),
+        (2, 0, {"a": 1, "b": 1}, "waiting for a free slot: 2 of 2 runs are under way"),
+        (5, 1, {"a": 1}, "waiting for a free slot: 1 of 1 runs of this organization are under way"),
+        (0, 1, {"b": 1}, ""),
+    ],
+)
+def test_a_run_says_which_limit_it_meets(
+    overall: int, per_organization: int, under_way: dict[str, int], expected: str
+) -> None:
+    """The sentence names the limit that is reached."""
+    slots = Slots(overall=overall, per_organization=per_organization, under_way=under_way)
+    assert waiting_for(slots, "a") == expected
