@@ -102,6 +102,67 @@ class ApiClient:
                 return None
             raise
 
+    def state_version(self, organization: str, workspace: str, version: str) -> bytes:
+        """The state of one version as it was written."""
+        place = f"organization/{quote(organization, safe='')}/workspace/{quote(workspace, safe='')}"
+        return self._send("GET", f"/tfstate/v1/{place}/state/{quote(version, safe='')}.json").content
+
+    def resources(self, organization: str, *parts: str, **params: str) -> list[dict[str, Any]]:
+        """All of a list below the organization, each as its attributes with its id."""
+        filters = {f"filter[{name}]": value for name, value in params.items()}
+        return [documents.flat(each) for each in self._list(_path(organization, *parts), filters)]
+
+    def newest(self, organization: str, kind: str, count: int, **filters: str) -> list[dict[str, Any]]:
+        """The first `count` (at most 100) of a list that is newest first."""
+        params: dict[str, str | int] = {f"filter[{name}]": value for name, value in filters.items()}
+        params["page[size]"] = count
+        answer = self._send("GET", _path(organization, kind), params=params).json()
+        return [documents.flat(each) for each in answer.get("data") or []]
+
+    def resource(self, organization: str, *parts: str) -> dict[str, Any]:
+        """One resource below the organization: its attributes with its id."""
+        return documents.flat(self._send("GET", _path(organization, *parts)).json()["data"])
+
+    def add(self, organization: str, *parts: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        """A new resource in the list at that path; repeated, it is still one."""
+        document = documents.document(parts[-1], attributes, id=new_id(parts[-1]))
+        return documents.flat(self._send("POST", _path(organization, *parts), document=document).json()["data"])
+
+    def change(self, organization: str, *parts: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        """A resource changed; the path ends with its kind and its id."""
+        document = documents.document(parts[-2], attributes, id=parts[-1])
+        return documents.flat(self._send("PATCH", _path(organization, *parts), document=document).json()["data"])
+
+    def remove(self, organization: str, *parts: str) -> None:
+        """A resource deleted; that it is gone already after a lost answer is as good."""
+        self._delete(_path(organization, *parts))
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """All tokens, without their texts (an admin's token may)."""
+        found: list[dict[str, Any]] = []
+        while True:
+            params = {"page[number]": len(found) // _PAGE_SIZE + 1, "page[size]": _PAGE_SIZE}
+            part = self._send("GET", "/pat/v1", params=params).json()
+            found += part
+            if len(part) < _PAGE_SIZE:
+                return found
+
+    def create_token(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """A new token with its text, which is answered this once."""
+        answer: dict[str, Any] = self._send("POST", "/pat/v1", document=wanted).json()
+        return answer
+
+    def delete_token(self, token: str) -> None:
+        """Revoke a token."""
+        self._delete(f"/pat/v1/{quote(token, safe='')}")
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._send("DELETE", path)
+        except ApiRefusedError as error:
+            if not (error.repeated and error.status == 404):
+                raise
+
     def _create(self, path: str, kind: str, attributes: dict[str, Any]) -> Named:
         document = documents.document(kind, attributes, id=new_id(kind))
         answer: dict[str, Any] = self._send("POST", path, document=document).json()

@@ -89,6 +89,11 @@ def named(resource: Mapping[str, Any]) -> Named:
     return Named(str(_of(resource, "id")), str(_of(_of(resource, "attributes"), "name")))
 
 
+def flat(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """A resource object as one level of fields: its id and its attributes as the API names them."""
+    return {"id": str(_of(resource, "id")), **_of(resource, "attributes")}
+
+
 def job(answer: Mapping[str, Any]) -> Job:
     """A job out of an answer whose `data` is one job, with the steps that it includes."""
     return job_of(_of(answer, "data"), answer.get("included") or ())

@@ -26,6 +26,8 @@ Run = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the run as JSON on stdout at the end.")]
 
+ListAsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON on stdout.")]
+
 
 def group(summary: str, cls: type[TyperGroup] = TyperGroup) -> typer.Typer:
     """The `app` of a module that holds several commands below one word."""

@@ -23,12 +23,15 @@ class Word:
 
 WORDS: Mapping[str, Word] = {
     "serve": Word("serve", "Serve the API on this machine: this process becomes the server, until Ctrl-C."),
-    "run": Word("run", "Starts runs: `podform run DIR` uploads DIR, plans, asks, applies."),
+    "run": Word("run", "Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies."),
+    "workspace": Word("workspace", "Works with workspaces: list, show, create, set, lock, unlock, delete."),
+    "variable": Word("variable", "Works with a workspace's variables: list, set, delete."),
+    "token": Word("token", "Works with the API's tokens: list, create, delete."),
     "logs": Word("logs", "Write the logs of a run to stdout."),
     "approve": Word("approve", "Let a run that waits for approval go on with its apply."),
     "discard": Word("discard", "Discard the plan of a run that waits for approval."),
     "cancel": Word("cancel", "Cancel a run: terraform is interrupted once and saves its state."),
-    "state": Word("state", "Works with a workspace's state."),
+    "state": Word("state", "Works with a workspace's state: list its versions, pull one."),
 }
 
 

@@ -10,9 +10,10 @@ from cli import options, target
 from cli.console import print_json, say, write_err, write_out
 from cli.exit_codes import for_run
 from cli.run import Place, RunOptions, approval_hint, run, summary
+from cli.show import show_list, show_one
 from cli.words import DefaultGroup
 
-app = options.group("Starts runs: `podform run DIR` uploads DIR, plans, asks, applies.", cls=DefaultGroup)
+app = options.group("Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies.", cls=DefaultGroup)
 
 
 class IacType(StrEnum):
@@ -66,3 +67,38 @@ def start(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer c
         print_json(job)
     say(summary(job) if job.has_ended else approval_hint(job, organization))
     raise typer.Exit(for_run(job.run_status))
+
+
+@app.command("list")
+def listed(
+    workspace: Annotated[str, typer.Option("--workspace", metavar="NAME", help="Only this workspace's runs.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many, newest first.")] = 20,
+    organization: options.Organization = "",
+    as_json: options.ListAsJson = False,
+) -> None:
+    """List the newest runs of the organization, or of one workspace."""
+    with options.at(organization) as (api, where):
+        filters = {}
+        if workspace:
+            filters["job"] = f"workspace.id=={target.find_workspace(api, where, workspace).id}"
+        found = api.newest(where.id, "job", limit, **filters)
+    show_list(found, ("id", "runStatus", "templateReference", "createdDate", "comments"), as_json=as_json)
+
+
+@app.command("show")
+def shown(
+    run_name: options.Run = None,
+    workspace: options.Workspace = None,
+    organization: options.Organization = "",
+    as_json: options.ListAsJson = False,
+) -> None:
+    """Show a run and its steps."""
+    with options.at(organization) as (api, where):
+        job = target.find_job(api, where, run_name, options.workspace_here(workspace) if run_name is None else "")
+        found = api.resource(where.id, "job", job.number)
+        steps = sorted(api.resources(where.id, "job", job.number, "step"), key=lambda step: step["stepNumber"])
+    if as_json:
+        print_json(found | {"steps": steps})
+        return
+    show_one(found)
+    show_list(steps, ("stepNumber", "name", "status", "message"))
