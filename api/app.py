@@ -16,11 +16,12 @@ from starlette.applications import Starlette
 
 from api.bells import LocalBells
 from api.launchers.local_process import LocalProcessLauncher
-from api.persistence import sealing
+from api.persistence import object_stores, sealing
 from api.persistence.artifacts import SealedArtifacts
 from api.persistence.codes import DerivedCodes
 from api.persistence.database import SqliteDatabase
 from api.persistence.logs import FileLogs
+from api.persistence.object_stores import S3Access
 from api.persistence.sealing import Sealer
 from api.routes import executor, public
 from api.scheduler import Scheduler
@@ -59,11 +60,12 @@ def build(settings: Settings, api_url: str) -> Server:
         _make_directory("Terraform__RootWorkingDirectory", settings.root_working_directory)
     master_key = _master_key(settings)
     sealer = Sealer(master_key)
+    bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
     database = SqliteDatabase(data / _DATABASE, sealer)
     internal_secret = _internal_secret(settings)
     ports = Ports(
         database=database,
-        artifacts=SealedArtifacts(data / "artifacts", sealer),
+        artifacts=SealedArtifacts(bucket or data / "artifacts", sealer),
         logs=FileLogs(data / "logs"),
         bells=LocalBells(),
         codes=DerivedCodes(master_key),
@@ -77,6 +79,8 @@ def build(settings: Settings, api_url: str) -> Server:
 
     @asynccontextmanager
     async def running() -> AsyncIterator[str | None]:
+        if bucket is not None:
+            await object_stores.check(bucket, settings.artifacts_url)
         await database.prepare()
         admin_token = settings.admin_token.get_secret_value() if settings.admin_token else None
         fresh = await tokens.ensure_admin_token(ports, admin_token)
@@ -99,6 +103,18 @@ def _disk_problem(directory: Path, minimum_bytes: int) -> str:
     """What is wrong with the room for database, logs and artifacts; empty when all is well."""
     free = shutil.disk_usage(directory).free
     return "" if free >= minimum_bytes else f"has {free // 1024**2} MiB left (PODFORM_MINIMUM_FREE_BYTES)"
+
+
+def _s3_access(settings: Settings) -> S3Access:
+    key_id, key = settings.artifacts_access_key_id, settings.artifacts_secret_access_key
+    return S3Access(
+        url=settings.artifacts_url,
+        endpoint=settings.artifacts_endpoint or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT"),
+        region=settings.artifacts_region,
+        access_key_id=key_id.get_secret_value() if key_id else None,
+        secret_access_key=key.get_secret_value() if key else None,
+        path_style=settings.artifacts_path_style,
+    )
 
 
 def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launcher]:

@@ -28,6 +28,35 @@ class Settings(BaseModel):
         alias="PODFORM_DATA_DIR",
         description="Directory of the embedded defaults: database, artifacts, logs, keys",
     )
+    artifacts_url: str = Field(
+        "",
+        alias="PODFORM_ARTIFACTS_URL",
+        description="Where artifacts lie: s3://BUCKET/PREFIX; empty = `artifacts` in the data directory",
+    )
+    artifacts_endpoint: str | None = Field(
+        None,
+        alias="PODFORM_ARTIFACTS_ENDPOINT",
+        pattern=r"^https?://\S+$",
+        description="URL of an S3 server that is not AWS's; absent = AWS_ENDPOINT_URL, or AWS itself",
+    )
+    artifacts_region: str | None = Field(
+        None, alias="PODFORM_ARTIFACTS_REGION", description="Region of the bucket; absent = AWS_REGION, or us-east-1"
+    )
+    artifacts_path_style: bool = Field(
+        default=True,
+        alias="PODFORM_ARTIFACTS_PATH_STYLE",
+        description="The bucket stands in the URL's path, which every server understands; off = in its host name",
+    )
+    artifacts_access_key_id: SecretStr | None = Field(
+        None,
+        alias="PODFORM_ARTIFACTS_ACCESS_KEY_ID",
+        description="Key id of the bucket; absent = AWS_ACCESS_KEY_ID, or the role of the machine or pod",
+    )
+    artifacts_secret_access_key: SecretStr | None = Field(
+        None,
+        alias="PODFORM_ARTIFACTS_SECRET_ACCESS_KEY",
+        description="Key of the bucket; absent = AWS_SECRET_ACCESS_KEY, or the role of the machine or pod",
+    )
     api_url: str = Field(
         "", alias="AzBuilderApiUrl", description="Where executors reach the API; empty = the address it listens on"
     )

@@ -11,12 +11,14 @@ from pathlib import Path
 import coverage
 import pytest
 
+from tests.s3_server import S3Server
+
 _ROOT = Path(__file__).parent.parent
 _IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 #: What a developer's shell may hold and no test must see.
 _FOREIGN = re.compile(
-    r"(PODFORM_|TF_|TERRAKUBE_|EPHEMERAL_|Ephemeral|Executor|Terraform__|AzBuilder|InternalSecret|KUBE).*"
+    r"(PODFORM_|TF_|TERRAKUBE_|AWS_|EPHEMERAL_|Ephemeral|Executor|Terraform__|AzBuilder|InternalSecret|KUBE).*"
     r"|(https?|all|no)_proxy",
     re.IGNORECASE,
 )
@@ -63,6 +65,17 @@ def terraform() -> str:
     if found is None:
         pytest.fail("no terraform on PATH: run scripts/test, which installs one, or scripts/install-engine")
     return found
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Generator[S3Server]:
+    """A real S3 server with the bucket `bucket`; its absence is a failure."""
+    server = S3Server(tmp_path_factory.mktemp("s3")).start()
+    try:
+        server.make_bucket()
+        yield server
+    finally:
+        server.kill()
 
 
 def _allowed_skips() -> list[str]:

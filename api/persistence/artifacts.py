@@ -1,57 +1,92 @@
-"""Artifacts (configurations, plans, states), sealed, in an object store: a local directory.
+"""Artifacts (configurations, plans, states), sealed, in an object store: a local directory or a bucket.
 
-Implements the services' Artifacts port on obstore. A key's bytes appear whole or not at all.
+Implements the services' Artifacts port on obstore. A key's bytes appear whole or not at all, and are never
+replaced by other bytes.
 """
 
 import asyncio
 import os
 from pathlib import Path
 
-from obstore.store import LocalStore
+import structlog
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import S3Store
 
-from api.persistence.sealing import Sealer
-from api.services.ports import StorageFullError
+from api.persistence.object_stores import ObjectStore, local_store
+from api.persistence.sealing import SealBrokenError, Sealer
+from api.services.ports import ContentDiffersError, StorageAwayError, StorageFullError
+
+_log = structlog.get_logger()
 
 #: How the store words a full disk and an exhausted quota; it has no error class for them.
-_NO_ROOM = ("os error 28", "No space left", "os error 122", "quota exceeded")
+_NO_ROOM = ("os error 28", "No space left", "os error 122", "quota exceeded", "QuotaExceeded", "InsufficientStorage")
 
 
 class SealedArtifacts:
     """Sealed contents by key; the key is authenticated, so that contents cannot be swapped."""
 
-    def __init__(self, directory: Path, sealer: Sealer) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._store = LocalStore(directory)
-        self._directory = directory
+    def __init__(self, place: Path | S3Store, sealer: Sealer) -> None:
+        """`place` is a directory or a bucket."""
+        self._directory = place if isinstance(place, Path) else None
+        self._store: ObjectStore = local_store(place) if isinstance(place, Path) else place
         self._sealer = sealer
 
     async def put(self, key: str, content: bytes) -> None:
-        """Store whole; StorageFullError when there is no room."""
+        """Store whole; ContentDiffersError when the key has other bytes, StorageFullError, StorageAwayError."""
         sealed = await asyncio.to_thread(self._sealer.seal, content, key)
         try:
-            await self._store.put_async(key, sealed)
-            await asyncio.to_thread(self._sync, key)
-        except Exception as error:
-            if any(sign in str(error) for sign in _NO_ROOM):
-                raise StorageFullError("the artifact store has no room left") from error
-            raise
-
-    def _sync(self, key: str) -> None:
-        """The store leaves this to the system: after a loss of power the database would name a content that is gone."""
-        path = self._directory / key
-        while path != self._directory.parent:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            path = path.parent
+                await self._store.put_async(key, sealed, mode="create")
+            except AlreadyExistsError:
+                await self._repeated(key, content, sealed)
+            if self._directory is not None:
+                await asyncio.to_thread(_sync, self._directory, key)
+        except (BaseError, OSError) as error:
+            raise self._trouble(error, key) from error
 
     async def get(self, key: str) -> bytes | None:
-        """The content, or None."""
+        """The content, or None. StorageAwayError."""
         try:
             answer = await self._store.get_async(key)
             sealed = bytes(await answer.bytes_async())
         except FileNotFoundError:
             return None
+        except (BaseError, OSError) as error:
+            raise self._trouble(error, key) from error
         return await asyncio.to_thread(self._sealer.open, sealed, key)
+
+    async def _repeated(self, key: str, content: bytes, sealed: bytes) -> None:
+        """The key is there already: the same bytes again are harmless."""
+        try:
+            known = await self.get(key)
+        except SealBrokenError:
+            if self._directory is None:
+                raise
+            # a loss of power may leave a name without its bytes; nobody was told that this was stored
+            _log.warning("artifact_rewritten", key=key)
+            await self._store.put_async(key, sealed)
+            return
+        if known is not None and known != content:
+            raise ContentDiffersError(f"{key} has its content already, and another one")
+
+    def _trouble(self, error: Exception, key: str) -> Exception:
+        """What a store's error is to the caller; the log has the store's own words."""
+        text = str(error)
+        if any(sign in text for sign in _NO_ROOM):
+            return StorageFullError("the artifact store has no room left")
+        if self._directory is not None:
+            return error
+        _log.warning("artifact_store_away", key=key, kind=type(error).__name__)
+        return StorageAwayError("the artifact store does not answer")
+
+
+def _sync(directory: Path, key: str) -> None:
+    """The store leaves this to the system: after a loss of power the database would name a content that is gone."""
+    path = directory / key
+    while path != directory.parent:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        path = path.parent

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api import log_context
 from api.services.errors import ConflictError, NotFoundError
-from api.services.ports import AlreadyExistsError, StorageFullError
+from api.services.ports import AlreadyExistsError, StorageAwayError, StorageFullError
 from common.errors import BadInputError, PodformError
 from common.statuses import IllegalTransitionError
 
@@ -37,6 +37,7 @@ _CODES = {
     413: "too_large",
     415: "unsupported_media_type",
     422: "bad_input",
+    503: "storage_away",
     507: "storage_full",
 }
 
@@ -95,14 +96,20 @@ def response_to(error: Exception, body: type[BaseModel] | None) -> Response | No
         return error_response(error.status, error.problems, error.headers)
     if isinstance(error, AlreadyExistsError):  # two requests at once with the same id or name
         return error_response(409, [Problem("it exists already")])
-    if isinstance(error, StorageFullError):
-        return error_response(507, [Problem("no room is left to keep this; nothing was changed")])
+    if isinstance(error, StorageFullError | StorageAwayError):
+        return _not_stored(error)
     if isinstance(error, BadInputError):
         return error_response(422, [Problem(str(error), _source(error.field, body))])
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return error_response(status, [Problem(str(error))])
     return None
+
+
+def _not_stored(error: StorageFullError | StorageAwayError) -> Response:
+    if isinstance(error, StorageFullError):
+        return error_response(507, [Problem("no room is left to keep this; nothing was changed")])
+    return error_response(503, [Problem(f"{error}; nothing was changed, try again")], {"Retry-After": "1"})
 
 
 def document_problems(error: ValidationError) -> list[Problem]:

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from api.routes.bodies import read_body
 from api.services import attempt_access, claim_step, receive_state, record_step_report, step_deliveries
 from api.services.errors import NotFoundError, RefusedError
-from api.services.ports import Ports, StorageFullError
+from api.services.ports import Ports, StorageAwayError, StorageFullError
 from api.services.receive_state import ShippedState
 from common import executor_api, step_report
 from common.errors import BadInputError, PodformError
@@ -77,6 +77,8 @@ def _guarded(ports: Ports, endpoint: Endpoint) -> Callable[[Request], Awaitable[
             return refused
         except StorageFullError as error:
             return _json({"code": "storage_full", "message": str(error)}, 507)
+        except StorageAwayError as error:
+            return _json({"code": "storage_away", "message": str(error)}, 503)
         except ClientDisconnect:
             return Response(status_code=499)
 

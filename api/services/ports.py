@@ -143,7 +143,7 @@ class Artifacts(Protocol):
     """Sealed contents by key: configurations, plans, states. A key is written once, or again with the same bytes."""
 
     async def put(self, key: str, content: bytes) -> None:
-        """Store; durable when it returns. StorageFullError when there is no room."""
+        """Store; durable when it returns. ContentDiffersError, StorageFullError, StorageAwayError."""
         ...
 
     async def get(self, key: str) -> bytes | None:
@@ -153,6 +153,14 @@ class Artifacts(Protocol):
 
 class StorageFullError(Exception):
     """No room is left for an artifact, a log or a row."""
+
+
+class StorageAwayError(Exception):
+    """The artifact store does not answer now; nothing was changed, and the request may be repeated."""
+
+
+class ContentDiffersError(Exception):
+    """A key has its content already, and it is another one: what is stored is never overwritten."""
 
 
 class Logs(Protocol):

@@ -10,7 +10,7 @@ from api.domain.entities import Attempt, ConfigurationVersion, RunRecord, Step
 from api.services.attempt_access import attempt_of
 from api.services.configurations import configuration_key
 from api.services.errors import NotFoundError, RefusedError
-from api.services.ports import LogGapError, Ports, decision_topic, run_topic, step_topic
+from api.services.ports import ContentDiffersError, LogGapError, Ports, decision_topic, run_topic, step_topic
 from common import ids
 from common.executor_api import ARTIFACT_NAMES, HeartbeatAnswer, Refusal
 from common.statuses import StepStatus
@@ -65,7 +65,11 @@ async def put_artifact(ports: Ports, step_id: str, token: str, name: str, conten
         raise RefusedError(Refusal.BAD_REQUEST, f"artifact: is {name!r}; allowed: {', '.join(sorted(ARTIFACT_NAMES))}")
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RefusedError(Refusal.BAD_REQUEST, f"artifact {name}: its SHA-256 is not what was announced")
-    await ports.artifacts.put(artifact_key(record.run.id, attempt.name, name), content)
+    try:
+        await ports.artifacts.put(artifact_key(record.run.id, attempt.name, name), content)
+    except ContentDiffersError as error:
+        problem = f"artifact {name}: this attempt has left one already, with other bytes"
+        raise RefusedError(Refusal.BAD_REQUEST, problem) from error
     ports.bells.ring(run_topic(record.run.id))
 
 
