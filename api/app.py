@@ -130,7 +130,7 @@ def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launche
             work_root=settings.root_working_directory or settings.data_dir / "work",
             internal_secret=internal_secret,
             engine_cache=settings.engine_cache,
-            inherited={**os.environ, environment.DELIVERY_SECONDS: str(settings.delivery_seconds)},
+            inherited={**os.environ, **_for_executors(settings)},
         )
     if settings.job_namespace:
         if "KUBERNETES_SERVICE_HOST" in os.environ and not settings.api_url:
@@ -140,6 +140,15 @@ def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launche
             )
         launchers["kubernetes"] = _kubernetes(settings)
     return launchers
+
+
+def _for_executors(settings: Settings) -> dict[str, str]:
+    root = settings.root_working_directory or settings.data_dir / "work"
+    return {
+        environment.DELIVERY_SECONDS: str(settings.delivery_seconds),
+        environment.PROVIDER_MIRRORS: settings.provider_mirrors,
+        environment.PROVIDER_CACHE: str((settings.provider_cache or root / "providers").absolute()),
+    }
 
 
 def _kubernetes(settings: Settings) -> Launcher:

@@ -181,6 +181,16 @@ class Settings(BaseModel):
     engine_cache: Path | None = Field(
         None, alias="PODFORM_ENGINE_CACHE", description="Directory of engines besides PATH: <name>/<version>/<name>"
     )
+    provider_mirrors: str = Field(
+        "",
+        alias="PODFORM_PROVIDER_MIRRORS",
+        description="Directories of provider packages, separated by `:`; what is in them comes from nowhere else",
+    )
+    provider_cache: Path | None = Field(
+        None,
+        alias="PODFORM_PROVIDER_CACHE",
+        description="Where installed providers are kept for later steps; absent = `providers` beside their work",
+    )
 
     # Kubernetes mode
     kubernetes_enabled: bool = Field(
@@ -239,6 +249,14 @@ class Settings(BaseModel):
         if value and not re.fullmatch(r"https?://[^\s/]+(/.*)?", value):
             raise ValueError("must be an http or https URL")
         return value.rstrip("/")
+
+    @field_validator("provider_mirrors")
+    @classmethod
+    def _directories(cls, value: str) -> str:
+        for path in filter(None, value.split(":")):
+            if not path.startswith("/") or not Path(path).is_dir():
+                raise ValueError(f"{path} is no directory; allowed are absolute paths of directories, separated by ':'")
+        return value
 
     @model_validator(mode="after")
     def _one_namespace(self) -> "Settings":

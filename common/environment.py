@@ -16,6 +16,10 @@ INTERNAL_SECRET_FILE = "InternalSecretFile"  # noqa: S105 - a variable's name, n
 WORK_DIRECTORY = "PODFORM_WORK_DIR"
 #: A directory searched for engines besides PATH: <dir>/<terraform|tofu>/<version>/<terraform|tofu>.
 ENGINE_CACHE = "PODFORM_ENGINE_CACHE"
+#: Directories with provider packages (terraform's mirror layouts), separated by `:`.
+PROVIDER_MIRRORS = "PODFORM_PROVIDER_MIRRORS"
+#: Where provider packages that a step installed are kept for later steps on this machine.
+PROVIDER_CACHE = "PODFORM_PROVIDER_CACHE"
 #: How long an executor goes on trying to deliver what it has, in seconds.
 DELIVERY_SECONDS = "PODFORM_DELIVERY_SECONDS"
 #: How long terraform may take after SIGINT before the executor gives up waiting, in seconds.

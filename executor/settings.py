@@ -28,6 +28,8 @@ class Settings:
     internal_secret: str = field(repr=False)
     work_directory: Path
     engine_cache: Path | None
+    provider_cache: Path | None = None
+    provider_mirrors: tuple[Path, ...] = ()
     delivery_seconds: float
     interrupt_grace_seconds: float
     ca_file: Path | None
@@ -47,6 +49,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         internal_secret="" if online else _secret(environ),
         work_directory=Path("/") if online else _work_directory(environ),
         engine_cache=_path(environ, environment.ENGINE_CACHE),
+        provider_cache=_path(environ, environment.PROVIDER_CACHE),
+        provider_mirrors=_paths(environ, environment.PROVIDER_MIRRORS),
         delivery_seconds=_seconds(environ, environment.DELIVERY_SECONDS, DEFAULT_DELIVERY_SECONDS),
         interrupt_grace_seconds=_seconds(environ, environment.INTERRUPT_GRACE_SECONDS, DEFAULT_INTERRUPT_GRACE_SECONDS),
         ca_file=_path(environ, environment.CA_FILE),
@@ -111,6 +115,14 @@ def _path(environ: Mapping[str, str], name: str) -> Path | None:
     if not value.startswith("/"):
         raise SettingsError(f"{name}: is {value!r}; it must be an absolute path")
     return Path(value)
+
+
+def _paths(environ: Mapping[str, str], name: str) -> tuple[Path, ...]:
+    paths = [text for text in environ.get(name, "").split(":") if text]
+    for text in paths:
+        if not text.startswith("/"):
+            raise SettingsError(f"{name}: holds {text!r}; it must be a list of absolute paths separated by ':'")
+    return tuple(Path(text) for text in paths)
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -60,6 +60,16 @@ class WorkDirectory:
         return self.root / "tmp"
 
     @property
+    def providers(self) -> Path:
+        """The cached provider packages that this step's lock file names, as links."""
+        return self.root / "providers"
+
+    @property
+    def cli_configuration(self) -> Path:
+        """What TF_CLI_CONFIG_FILE names."""
+        return self.variables / "terraform.rc"
+
+    @property
     def spool(self) -> Path:
         """What is kept until the API has it."""
         return self.root / "spool" / self.attempt_name
@@ -83,6 +93,7 @@ class WorkDirectory:
             self.variables,
             self.temporary,
             self.home,
+            self.providers,
         )
 
     def clear_spool(self) -> None:

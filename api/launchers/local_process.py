@@ -39,6 +39,8 @@ PRUNE_EVERY_SECONDS = 3600.0
 INHERITED = (
     "PATH",
     environment.CA_FILE,
+    environment.PROVIDER_CACHE,
+    environment.PROVIDER_MIRRORS,
     environment.DELIVERY_SECONDS,
     environment.INTERRUPT_GRACE_SECONDS,
 )

@@ -8,8 +8,8 @@ from common import executor_api
 from common.failure_reasons import FailureReason
 from common.step_report import PlanFacts
 from executor import engines, terraform
-from executor.actions.verify_plan import LOCK_FILE_NAME
 from executor.errors import StepFailedError
+from executor.providers import LOCK_FILE_NAME
 from executor.step import Step
 from executor.workdir import open_regular, sha256
 

@@ -8,10 +8,9 @@ from common.failure_reasons import FailureReason
 from common.step_report import PlanFacts
 from executor import engines
 from executor.errors import RefusedError, StepFailedError
+from executor.providers import LOCK_FILE_NAME
 from executor.step import Step
 from executor.workdir import remove, write_private
-
-LOCK_FILE_NAME = ".terraform.lock.hcl"
 
 
 def verify_plan(step: Step) -> None:

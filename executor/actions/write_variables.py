@@ -16,13 +16,12 @@ _IDENTIFIER = re.compile(r"[^\W\d][\w-]*")
 
 def write_environment(step: Step) -> None:
     """Build terraform's environment; names that the platform keeps are dropped with a line in the log."""
-    cli_configuration = step.work.variables / "terraform.rc"
-    write_private(cli_configuration, b"")
+    write_private(step.work.cli_configuration, b"")
     reserved = step_environment.base(
         step.settings.path,
         home=str(step.work.home),
         temporary=str(step.work.temporary),
-        cli_configuration=str(cli_configuration),
+        cli_configuration=str(step.work.cli_configuration),
     )
     step.environment, dropped = step_environment.build(
         reserved, step.settings.inherited, step.claim.environment, step.claim.variables
