@@ -9,6 +9,7 @@ import gc
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from common.errors import BadInputError, PodformError
 
 def main() -> int:
     """Exit code 0 after an orderly end, 2 for a bad setting, 1 when the start failed otherwise."""
+    if (offline := _offline(sys.argv[1:2])) is not None:
+        return offline(sys.argv[2:])
     try:
         settings = settings_source.read(os.environ, _overrides(), _settings_file())
     except PodformError as error:
@@ -29,6 +32,19 @@ def main() -> int:
     log_lines.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings))
+
+
+def _offline(word: list[str]) -> Callable[[list[str]], int] | None:
+    """What works on a data directory and does not serve."""
+    if word == ["backup"]:
+        from api import backup
+
+        return backup.main
+    if word == ["restore"]:
+        from api import restore
+
+        return restore.main
+    return None
 
 
 def _arguments() -> argparse.Namespace:

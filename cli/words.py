@@ -32,6 +32,8 @@ WORDS: Mapping[str, Word] = {
     "discard": Word("discard", "Discard the plan of a run that waits for approval."),
     "cancel": Word("cancel", "Cancel a run: terraform is interrupted once and saves its state."),
     "state": Word("state", "Works with a workspace's state: list its versions, pull one."),
+    "backup": Word("backup", "Back up the data directory of an API on SQLite, while it serves or not."),
+    "restore": Word("restore", "Restore a back-up, check every state in it, and end the runs that had not ended."),
 }
 
 

@@ -1,0 +1,147 @@
+"""Back-up while serving, loss of everything, restore: what was there is there, and nothing is applied twice."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.flow import ledger
+from tests.flow.conftest import Started, StartServer
+from tests.flow.server import ApiProcess
+
+
+def podform(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line as a person types it."""
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *map(str, words)],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+
+def lost(server: Started) -> None:
+    """The machine is gone: the API, its executors, its disk."""
+    server.api.kill()
+    server.api.end()
+    shutil.rmtree(server.api.data_dir)
+
+
+class Load:
+    """Somebody goes on making workspaces with variables and configurations until told to end."""
+
+    def __init__(self, server: Started, scratch: Path) -> None:
+        self._server, self._scratch = server, scratch
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self.made = 0
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(30)
+
+    def _work(self) -> None:
+        while not self._over.is_set():
+            workspace = self._server.client.make_workspace(f"load-{self.made}")
+            self._server.client.upload(workspace, {"main.tf": ""}, self._scratch / str(self.made))
+            self.made += 1
+
+
+@pytest.mark.timeout(180)
+def test_what_is_restored_is_what_was_there_and_nothing_runs_twice(start_server: StartServer, tmp_path: Path) -> None:
+    """Under load and with an apply under way: states are equal, runs that had not ended are errored and locked."""
+    server = start_server()
+    client, data, file, key = server.client, server.api.data_dir, tmp_path / "backup.tar", tmp_path / "key"
+    book = tmp_path / "ledger"
+    done = client.make_workspace("done")
+    client.upload(done, {"main.tf": 'resource "terraform_data" "x" { input = "kept" }'}, tmp_path / "done")
+    assert client.finished(client.run(done))["runStatus"] == "applied"
+    busy = client.make_workspace("busy")
+    client.upload(busy, ledger.ledger_configuration(book, count=4, seconds=4), tmp_path / "busy")
+    applying, waiting = client.run(busy), client.run(busy)
+    client.wait(applying, lambda job: job["runStatus"] == "applying")
+    state = client.state(done)
+
+    with Load(server, tmp_path / "load") as load:
+        made = podform("backup", "--data-dir", data, "--output", file)
+    assert made.returncode == 0, made.stderr
+    assert load.made > 0
+    assert "DOES NOT HOLD THE MASTER KEY" in made.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+    shutil.copyfile(data / "master.key", key)
+    lost(server)
+    written = ledger.lines(book)
+    restored = podform("restore", "--data-dir", data, "--input", file, "--master-key-file", key)
+    assert restored.returncode == 0, restored.stderr
+    assert f"({applying}, {waiting})" in restored.stderr
+    server.api.start()
+
+    assert client.state(done) == state
+    for number in (applying, waiting):
+        job = client.job(number)
+        assert (job["runStatus"], job["failureReason"]) == ("errored", "outcome_unknown")
+        assert "restored from a back-up of" in job["message"]
+    workspace = client.ok("GET", client.path(f"workspace/{busy}"))["data"]["attributes"]
+    assert workspace["locked"], workspace
+    assert not client.ok("GET", client.path(f"workspace/{done}"))["data"]["attributes"]["locked"]
+    assert client.finished(client.run(done))["runStatus"] in {
+        "applied",
+        "planned_and_finished",
+    }
+    assert ledger.lines(book) == written
+
+
+def test_what_cannot_be_restored_is_refused(start_server: StartServer, tmp_path: Path) -> None:
+    """Another key, a missing state, a cut file, a directory that is not empty: one line, and nothing is left behind."""
+    server = start_server()
+    client, data, file = server.client, server.api.data_dir, tmp_path / "backup.tar"
+    workspace = client.make_workspace()
+    client.upload(workspace, {"main.tf": 'resource "terraform_data" "x" {}'}, tmp_path / "tf")
+    client.finished(client.run(workspace))
+    made = podform("backup", "--data-dir", data, "--output", file, "--with-keys")
+    assert "AND THE KEYS" in made.stderr
+    other_key = "A" * 43 + "="
+    target = tmp_path / "restored"
+    cut, bare = tmp_path / "cut.tar", tmp_path / "bare.tar"
+    _without(file, cut, "podform-backup.json")
+    _without(file, bare, "artifacts/states")
+
+    refusals = {
+        "is not empty": podform("restore", "--data-dir", data, "--input", file),
+        "is not the key": podform("restore", "--data-dir", target, "--input", file, PODFORM_MASTER_KEY=other_key),
+        "no whole back-up": podform("restore", "--data-dir", target, "--input", cut),
+        "is missing": podform("restore", "--data-dir", target, "--input", bare),
+        "exists already": podform("backup", "--data-dir", data, "--output", file),
+        "holds no podform.db": podform("backup", "--data-dir", tmp_path, "--output", tmp_path / "none.tar"),
+    }
+
+    for words, refusal in refusals.items():
+        assert words in refusal.stderr, refusal
+        assert refusal.returncode in {1, 2}
+        assert "Traceback" not in refusal.stderr
+    assert not target.exists()
+    assert not list(tmp_path.glob(".*restor*"))
+    assert podform("restore", "--data-dir", target, "--input", file).returncode == 0
+    api = ApiProcess(target)
+    try:
+        api.start()
+    finally:
+        api.end()
+
+
+def _without(file: Path, changed: Path, prefix: str) -> None:
+    with tarfile.open(file) as whole, tarfile.open(changed, "w") as less:
+        for member in whole:
+            if not member.name.startswith(prefix):
+                less.addfile(member, whole.extractfile(member))
