@@ -1,7 +1,7 @@
 """`python -m api restore`: a data directory out of a back-up, checked before anything is served from it.
 
-Every state and configuration is opened with the master key and held to its checksum; runs that had not ended are settled
-(services/settle_restored). Nothing appears under the data directory's name before all of that is done.
+Every state and configuration is opened with the master key and held to its checksum; runs that had not ended are
+settled (services/settle_restored). Nothing appears under the data directory's name before all of that is done.
 """
 
 import argparse

@@ -7,12 +7,13 @@ import sys
 import tarfile
 import threading
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
 from tests.flow import ledger
 from tests.flow.conftest import Started, StartServer
-from tests.flow.server import ApiProcess
+from tests.flow.server import ApiProcess, Client
 
 
 def podform(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +44,7 @@ class Load:
         self._thread = threading.Thread(target=self._work)
         self.made = 0
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -56,6 +57,21 @@ class Load:
             workspace = self._server.client.make_workspace(f"load-{self.made}")
             self._server.client.upload(workspace, {"main.tf": ""}, self._scratch / str(self.made))
             self.made += 1
+
+
+def backed_up_under_load(server: Started, file: Path, scratch: Path) -> None:
+    """A back-up while somebody works: without the key, and private."""
+    with Load(server, scratch) as load:
+        made = podform("backup", "--data-dir", server.api.data_dir, "--output", file)
+    assert made.returncode == 0, made.stderr
+    assert load.made > 0
+    assert "DOES NOT HOLD THE MASTER KEY" in made.stderr
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def is_locked(client: Client, workspace: str) -> Any:
+    """Whether a workspace is locked."""
+    return client.ok("GET", client.path(f"workspace/{workspace}"))["data"]["attributes"]["locked"]
 
 
 @pytest.mark.timeout(180)
@@ -73,12 +89,7 @@ def test_what_is_restored_is_what_was_there_and_nothing_runs_twice(start_server:
     client.wait(applying, lambda job: job["runStatus"] == "applying")
     state = client.state(done)
 
-    with Load(server, tmp_path / "load") as load:
-        made = podform("backup", "--data-dir", data, "--output", file)
-    assert made.returncode == 0, made.stderr
-    assert load.made > 0
-    assert "DOES NOT HOLD THE MASTER KEY" in made.stderr
-    assert file.stat().st_mode & 0o777 == 0o600
+    backed_up_under_load(server, file, tmp_path / "load")
     shutil.copyfile(data / "master.key", key)
     lost(server)
     written = ledger.lines(book)
@@ -92,9 +103,7 @@ def test_what_is_restored_is_what_was_there_and_nothing_runs_twice(start_server:
         job = client.job(number)
         assert (job["runStatus"], job["failureReason"]) == ("errored", "outcome_unknown")
         assert "restored from a back-up of" in job["message"]
-    workspace = client.ok("GET", client.path(f"workspace/{busy}"))["data"]["attributes"]
-    assert workspace["locked"], workspace
-    assert not client.ok("GET", client.path(f"workspace/{done}"))["data"]["attributes"]["locked"]
+    assert (is_locked(client, busy), is_locked(client, done)) == (True, False)
     assert client.finished(client.run(done))["runStatus"] in {
         "applied",
         "planned_and_finished",
