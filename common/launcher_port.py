@@ -48,6 +48,7 @@ class LaunchOrder:
     organization_name: str = ""
     workspace_name: str = ""
     timeout_seconds: int = 0  # of the step; 0 = none
+    plan_run_id: str = ""  # the run whose plan is applied, if another one: plans hold absolute paths
     #: the workspace's ENV variables that shape the carrier (EPHEMERAL_*, the toggle, …), inherited ones merged
     shape: Mapping[str, str] = field(default_factory=dict)
 

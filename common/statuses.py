@@ -73,7 +73,8 @@ _STOPPED = frozenset({_R.ERRORED, _R.CANCELED, _R.FORCE_CANCELED})
 #: From each run status to those that may follow. `errored -> applied` and its like exist for one case only:
 #: an executor thought lost reports after all (outcome_unknown is settled by the current attempt's report).
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
-    _R.PENDING: frozenset({_R.PLAN_QUEUED, _R.APPLY_QUEUED, _R.DISCARDED}) | _STOPPED,
+    # `pending -> planned` is a run that has taken over an earlier run's plan and asks for its approval
+    _R.PENDING: frozenset({_R.PLAN_QUEUED, _R.PLANNED, _R.APPLY_QUEUED, _R.DISCARDED}) | _STOPPED,
     _R.PLAN_QUEUED: frozenset({_R.PLANNING}) | _STOPPED,
     _R.PLANNING: frozenset(
         {

@@ -128,6 +128,8 @@ class Run:
     created_by: str = ""
     via: str = "API"
     request_id: str | None = None  # makes a repeated creation recognisable
+    retry_of: int | None = None  # number of the run that this one tries again
+    plan_run_id: str = ""  # the run that made the plan which this one has taken over; empty = it makes its own
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -144,6 +146,7 @@ class Step:
     name: str
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0  # the current one; 0 before the first
+    taken_over_from: str = ""  # name of the attempt of an earlier run that did it; empty = it is done in this run
     failure_reason: FailureReason | None = None
     message: str = ""
     report: StepReport | None = None  # of the attempt that settled it

@@ -30,10 +30,14 @@ UNSETTLED = frozenset({FailureReason.OUTCOME_UNKNOWN})
 
 
 def begin(record: RunRecord, now: datetime) -> RunRecord:
-    """A pending run gets its turn: its first step becomes queued."""
-    if record.run.status is not RunStatus.PENDING or not record.steps:
+    """A pending run gets its turn: its first step that was not taken over becomes queued, or waits for a person."""
+    first = next((step for step in record.steps if step.status is StepStatus.PENDING), None)
+    if record.run.status is not RunStatus.PENDING or first is None:
         raise IllegalTransitionError(f"run {record.run.number} is {record.run.status}; only a pending one can begin")
-    return _queue(record, record.steps[0], now)
+    if first.kind is StepKind.APPROVAL:
+        waiting = _step_to(first, StepStatus.WAITING_APPROVAL)
+        return _run_while(_with_step(record, waiting), waiting, now)
+    return _queue(record, first, now)
 
 
 def launching(record: RunRecord, step_id: str, now: datetime) -> RunRecord:

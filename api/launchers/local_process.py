@@ -156,7 +156,7 @@ class LocalProcessLauncher:
                 earlier = attempt.process()
                 if earlier is not None:
                     return earlier  # it has ended: an attempt is never started twice
-                attempt.remember_run(order.job_data.run_id)
+                attempt.remember_run(_work_name(order))
                 process = self._start_process(attempt, order, lock)
                 attempt.remember_process(process)
                 return process
@@ -164,7 +164,7 @@ class LocalProcessLauncher:
                 os.close(lock)  # from now on the executor alone holds it
 
     def _start_process(self, attempt: AttemptFiles, order: LaunchOrder, lock: int) -> ProcessId:
-        work = self._root / "runs" / order.job_data.run_id
+        work = self._root / "runs" / _work_name(order)
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = os.open(attempt.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -269,6 +269,11 @@ class LocalProcessLauncher:
         told = asyncio.get_running_loop().create_task(telling)
         self._telling.add(told)
         told.add_done_callback(self._telling.discard)
+
+
+def _work_name(order: LaunchOrder) -> str:
+    """The directory of a run, or of the run whose plan it applies: a plan must see the same absolute paths again."""
+    return order.plan_run_id or order.job_data.run_id
 
 
 def _end_of(attempt: AttemptFiles, process: ProcessId | None, code: int | None) -> CarrierObservation:

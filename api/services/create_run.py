@@ -53,7 +53,7 @@ async def create_run(ports: Ports, principal: Principal, request: RunRequest) ->
     now = ports.clock()
     async with ports.database.writing() as tx:
         workspace = await visible_workspace(tx, principal, request.organization_id, request.workspace_id)
-        if request.request_id and (known := await _known(tx, workspace, request.request_id)):
+        if request.request_id and (known := await known_run(tx, workspace, request.request_id)):
             return known
         flow, template = await _flow(tx, workspace, request)
         configuration = await _configuration(tx, workspace, request)
@@ -65,14 +65,24 @@ async def create_run(ports: Ports, principal: Principal, request: RunRequest) ->
 
 
 def _check(request: RunRequest) -> None:
-    if len(request.comments) > MAX_COMMENT_CHARACTERS:
-        raise BadInputError("comments", f"has more than {MAX_COMMENT_CHARACTERS} characters")
-    if request.request_id is not None and not 1 <= len(request.request_id) <= MAX_REQUEST_ID_CHARACTERS:
-        raise BadInputError("requestId", f"must have 1 to {MAX_REQUEST_ID_CHARACTERS} characters")
+    check_comments(request.comments)
+    check_request_id(request.request_id)
     _check_addresses("targetAddrs", request.target_addrs)
     _check_addresses("replaceAddrs", request.replace_addrs)
     if request.refresh_only and (request.replace_addrs or not request.refresh):
         raise BadInputError("refreshOnly", "cannot be combined with replaceAddrs or with refresh: false")
+
+
+def check_comments(comments: str) -> None:
+    """Raise BadInputError when they are too long."""
+    if len(comments) > MAX_COMMENT_CHARACTERS:
+        raise BadInputError("comments", f"has more than {MAX_COMMENT_CHARACTERS} characters")
+
+
+def check_request_id(request_id: str | None) -> None:
+    """Raise BadInputError when it is empty or too long."""
+    if request_id is not None and not 1 <= len(request_id) <= MAX_REQUEST_ID_CHARACTERS:
+        raise BadInputError("requestId", f"must have 1 to {MAX_REQUEST_ID_CHARACTERS} characters")
 
 
 def _check_addresses(field: str, addresses: tuple[str, ...]) -> None:
@@ -86,7 +96,8 @@ def _check_addresses(field: str, addresses: tuple[str, ...]) -> None:
             raise BadInputError(f"{field}[{index}]", f"has more than {MAX_ADDRESS_CHARACTERS} characters")
 
 
-async def _known(tx: Reading, workspace: Workspace, request_id: str) -> RunRecord | None:
+async def known_run(tx: Reading, workspace: Workspace, request_id: str) -> RunRecord | None:
+    """The run of the workspace that was asked for with this request id."""
     run = await tx.find(Run, workspace_id=workspace.id, request_id=request_id)
     return await tx.record(run.id) if run else None
 

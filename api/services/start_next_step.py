@@ -13,7 +13,6 @@ from api.domain.entities import (
     AttemptState,
     Organization,
     RunRecord,
-    Step,
     Variable,
     VariableCategory,
     Workspace,
@@ -37,9 +36,9 @@ async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder,
         # counted inside the transaction: of two that begin at once the second sees the first
         free = (await slots(ports, tx)).free(workspace.organization_id)
         ready = (await _ready(tx, workspace))[:free]
-        launched = [await _intend(ports, tx, workspace, record, now) for record in ready]
-        orders = [await order_for(ports, tx, record, attempt) for record, _, attempt in launched]
-    for record, _, _ in launched:
+        moved = [await _intend(ports, tx, workspace, record, now) for record in ready]
+        orders = [await order_for(ports, tx, record, attempt) for record, attempt in moved if attempt]
+    for record, _ in moved:
         transitions.tell(ports, record)
     return tuple(orders)
 
@@ -79,6 +78,7 @@ async def order_for(ports: Ports, tx: Reading, record: RunRecord, attempt: Attem
         organization_name=organization.name if organization else "",
         workspace_name=workspace.name if workspace else "",
         timeout_seconds=ports.rules.step_timeout_seconds,
+        plan_run_id=run.plan_run_id,
         shape=await shape_of(tx, run.workspace_id),
     )
 
@@ -110,8 +110,11 @@ async def _fence_lost(tx: Writing, workspace_id: str, now: datetime) -> None:
 
 async def _intend(
     ports: Ports, tx: Writing, workspace: Workspace, record: RunRecord, now: datetime
-) -> tuple[RunRecord, Step, Attempt]:
-    """Save that a step is about to be launched: the run's move, the attempt, the hold on the workspace."""
+) -> tuple[RunRecord, Attempt | None]:
+    """Save that a step is about to be launched: the run's move, the attempt, the hold on the workspace.
+
+    No attempt for a run that begins by waiting for a person: its plan was made by an earlier one.
+    """
     moved = record
     if record.run.status is RunStatus.PENDING:
         moved = run_transitions.begin(record, now)
@@ -119,6 +122,9 @@ async def _intend(
             await tx.save(replace(workspace, taken_by=record.run.id, updated_at=now))
             await _fence_lost(tx, workspace.id, now)
     queued = run_transitions.queued_step(moved)
+    if queued is None and moved.run.status is RunStatus.PLANNED:
+        await transitions.save(tx, record, moved, now)
+        return moved, None
     if queued is None:
         raise IllegalTransitionError(f"run {record.run.number} has no step to launch")
     moved = run_transitions.launching(moved, queued.id, now)
@@ -138,4 +144,4 @@ async def _intend(
     )
     await tx.add(attempt)
     await transitions.save(tx, record, moved, now)
-    return moved, step, attempt
+    return moved, attempt

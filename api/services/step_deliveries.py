@@ -89,6 +89,8 @@ async def find_artifact(ports: Ports, record: RunRecord, name: str, before: Step
         if step.id != (before.id if before else "") and step.status is not StepStatus.FINISHED:
             continue
         key = artifact_key(record.run.id, ids.attempt_name(step.id, step.attempt), name)
+        if step.taken_over_from:
+            key = artifact_key(record.run.plan_run_id, step.taken_over_from, name)
         if name in ARTIFACT_NAMES and (content := await ports.artifacts.get(key)) is not None:
             return content
     return None

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, select
 
@@ -24,6 +26,7 @@ from api.persistence.database import (
     SqliteDatabase,
     WrongMasterKeyError,
 )
+from api.persistence.migrations import upgrade
 from api.persistence.sealing import SealBrokenError, Sealer, parse_master_key, read_or_make_secret
 from api.services.ports import AlreadyExistsError
 from common import executor_api
@@ -224,10 +227,13 @@ def test_migrations_make_the_tables(tmp_path: Path) -> None:
 def test_an_older_database_is_brought_up(tmp_path: Path) -> None:
     """One of the first schema, without the seal, gets it and keeps the key that it is first started with."""
     prepare(tmp_path, bytes(32))
-    with sqlite3.connect(tmp_path / "podform.db") as connection:
-        connection.execute("DROP TABLE seal_checks")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-    connection.close()
+    engine = create_engine(f"sqlite:///{tmp_path}/podform.db")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(upgrade.__file__).parent))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    engine.dispose()
     prepare(tmp_path, b"k" * 32)
     with pytest.raises(WrongMasterKeyError):
         prepare(tmp_path, bytes(32))

@@ -1,6 +1,6 @@
-"""Jobs (runs) at `…/job`: asked for, read, approved, rejected, cancelled.
+"""Jobs (runs) at `…/job`: asked for, read, approved, rejected, cancelled, tried again.
 
-Calls services/create_run, read_runs and decide_run; the words of statuses come from common/statuses.py.
+Calls services/create_run, read_runs, decide_run and retry_run; the words of statuses come from common/statuses.py.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from api.routes.jsonapi import Document, Read, Text, ToWorkspace, Written
 from api.routes.operations import Answer, Call, Operation
 from api.routes.queries import PageQuery, Query, compared
 from api.routes.terrakube import step as steps
-from api.services import create_run, decide_run, read_runs
+from api.services import create_run, decide_run, read_runs, retry_run
 from common import ids
 from common.errors import BadInputError
 from common.executor_api import CancelKind
@@ -84,6 +84,23 @@ class ChangedJob(Written):
     attributes: JobDecision
 
 
+class JobRetry(Written):
+    """How an ended job is tried again."""
+
+    from_step: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        None, description="number of the step to start from, the ones before it being taken over; missing: all anew"
+    )
+    comments: Text | None = None
+    request_id: Text | None = None
+
+
+class RetriedJob(Written):
+    """The resource of a POST to retry."""
+
+    type: Literal["job"]
+    attributes: JobRetry = Field(default_factory=lambda: JobRetry.model_validate({}))
+
+
 class JobRead(Read):
     """What is answered; field names are the run's, or set by `encoded`."""
 
@@ -108,6 +125,7 @@ class JobRead(Read):
     changes: int | None = Field(serialization_alias="resourceChanges")
     destructions: int | None = Field(serialization_alias="resourceDestructions")
     request_id: str | None
+    retry_of: int | None
     via: str
     created_at: datetime = Field(serialization_alias="createdDate")
     created_by: str
@@ -184,6 +202,12 @@ async def _get(call: Call) -> Response:
     return jsonapi.one(encoded(record.run, record, waiting_for), included=included)
 
 
+async def _retry(call: Call) -> Response:
+    request = retry_run.RetryRequest(**call.body(Document[RetriedJob]).data.attributes.fields())
+    record = await retry_run.retry_run(call.ports, call.principal, call.organization, call.path("job"), request)
+    return jsonapi.one(encoded(record.run, record), 201)
+
+
 async def _decide(call: Call) -> Response:
     data = call.body(Document[ChangedJob]).data
     jsonapi.check_same_id(data.id, call.path("job"))
@@ -230,5 +254,13 @@ OPERATIONS = (
         summary="Approve, reject or cancel a job",
         body=Document[ChangedJob],
         answer=_ANSWER,
+    ),
+    Operation(
+        method="POST",
+        path=f"{ONE}/retry",
+        act=_retry,
+        summary="Try an ended job again, from its beginning or from one of its steps",
+        body=Document[RetriedJob],
+        answer=Answer(status=201, kind=KIND, attributes=JobRead, description="The new job"),
     ),
 )

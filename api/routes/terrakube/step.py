@@ -29,6 +29,7 @@ class StepRead(Read):
     status: str
     output: str
     attempt: int
+    taken_over_from: str
     failure_reason: str | None
     message: str
     exit_code: int | None
@@ -49,6 +50,7 @@ def encoded(call: Call, run: Run, step: Step) -> dict[str, Any]:
         status=STEP_WORDS[step.status].value,
         output="" if step.kind is StepKind.APPROVAL else call.url(f"/tfoutput/v1/{place}"),
         attempt=step.attempt,
+        taken_over_from=step.taken_over_from.rpartition("-")[0],
         failure_reason=step.failure_reason.value if step.failure_reason else None,
         message=step.message,
         exit_code=report.exit_code if report else None,
