@@ -25,7 +25,7 @@ WORDS: Mapping[str, Word] = {
     "serve": Word("serve", "Serve the API on this machine: this process becomes the server, until Ctrl-C."),
     "run": Word("run", "Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies."),
     "workspace": Word("workspace", "Works with workspaces: list, show, create, set, lock, unlock, delete."),
-    "variable": Word("variable", "Works with a workspace's variables: list, set, delete."),
+    "variable": Word("variable", "Works with a workspace's variables: list, set, import, delete."),
     "token": Word("token", "Works with the API's tokens: list, create, delete."),
     "logs": Word("logs", "Write the logs of a run to stdout."),
     "approve": Word("approve", "Let a run that waits for approval go on with its apply."),

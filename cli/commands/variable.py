@@ -1,6 +1,7 @@
 """`podform variable`: the variables of a workspace. A sensitive value is never shown."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,11 @@ from cli.console import say
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.show import show_list, show_one
+from cli.tfvars import read_file
 
-app = options.group("Works with a workspace's variables: list, set, delete.")
+app = options.group("Works with a workspace's variables: list, set, import, delete.")
+
+_COLUMNS = ("key", "category", "value", "sensitive", "hcl", "description")
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The variable's name.")]
 Env = Annotated[bool, typer.Option("--env", help="An environment variable of terraform, not one of the configuration.")]
@@ -26,7 +30,7 @@ def listed(
     with options.at(organization) as (api, where):
         place = target.find_workspace(api, where, options.workspace_here(workspace))
         found = api.resources(where.id, "workspace", place.id, "variable")
-    show_list(found, ("key", "category", "value", "sensitive", "hcl", "description"), as_json=as_json)
+    show_list(found, _COLUMNS, as_json=as_json)
 
 
 @app.command("set")
@@ -62,6 +66,41 @@ def change(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer 
         else:
             kept = api.change(where.id, *path, known, attributes=fields)
     show_one(kept, as_json=as_json)
+
+
+@app.command("import")
+def imported(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help=".tfvars, .tfvars.json.")],
+    sensitive: Annotated[
+        list[str] | None, typer.Option("--sensitive", metavar="KEY", help="Never show this one again. May be repeated.")
+    ] = None,
+    all_sensitive: Annotated[bool, typer.Option("--all-sensitive", help="Never show any of them again.")] = False,
+    workspace: options.Workspace = None,
+    organization: options.Organization = "",
+    as_json: options.ListAsJson = False,
+) -> None:
+    """Set every variable of a .tfvars or .tfvars.json file; other variables stay as they are.
+
+    Values must be literals: strings, numbers, true, false, null, lists and maps of them.
+    """
+    values = read_file(file)
+    secret = set(values) if all_sensitive else set(sensitive or ())
+    if unknown := sorted(secret - set(values)):
+        raise CommandError(f"--sensitive: {file} sets no variable {unknown[0]!r}")
+    with options.at(organization) as (api, where):
+        place = target.find_workspace(api, where, options.workspace_here(workspace))
+        path = ("workspace", place.id, "variable")
+        there = {each["key"]: each["id"] for each in api.resources(where.id, *path) if each["category"] == "TERRAFORM"}
+        kept = []
+        for key, value in values.items():
+            fields: dict[str, Any] = {"value": value.text, "hcl": value.hcl}
+            fields |= {"sensitive": True} if key in secret else {}
+            if key in there:
+                kept.append(api.change(where.id, *path, there[key], attributes=fields))
+            else:
+                kept.append(api.add(where.id, *path, attributes={"key": key, "category": "TERRAFORM", **fields}))
+    say(f"set {len(kept)} variables of the workspace {place.name}")
+    show_list(kept, _COLUMNS, as_json=as_json)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The commands about workspaces, variables, runs, states and tokens: a real process against a real API."""
 
+import hashlib
 import json
 import os
 import pty
@@ -83,6 +84,33 @@ def test_variables_are_set_and_deleted(site: Podform) -> None:
     assert site("variable", "delete", "size", *here)[0] == 0
     assert site("variable", "delete", "size", *here)[0] == 7
     assert site("variable", "delete", "size", "--env", *here)[0] == 0
+
+
+def test_a_tfvars_file_is_imported_and_terraform_gets_it(site: Podform, tmp_path: Path) -> None:
+    """Each variable of a file reaches terraform with its value and type; secret ones are never shown."""
+    directory = tmp_path / "site"
+    directory.mkdir()
+    (directory / "main.tf").write_text(
+        "".join(f'variable "{name}" {{\n  type = any\n}}\n' for name in ("word", "text", "list", "secret"))
+        + 'output "all" {\n  value = jsonencode([var.word, var.text, var.list, sha256(var.secret)])\n}\n'
+    )
+    file = tmp_path / "x.tfvars"
+    file.write_text(
+        'word = "a $${b} \\"c\\""\ntext = <<-EOT\n  one\n   two\n  EOT\n'
+        'list = [1, "x", { y = null }]\nsecret = "canary-1"\n'
+    )
+    code, out, said = site("variable", "import", str(file), "--sensitive", "secret", "--workspace", "site")
+    assert (code, "canary" in said, b"canary" in out, b"word" in out) == (0, False, False, True), said
+    assert site("variable", "import", str(file), "--workspace", "site")[0] == 0
+    assert len(_json(site, "variable", "list", "--workspace", "site")) == 4
+    code, _, said = site("run", str(directory), "--auto-approve")
+    assert code == 0, said
+    outputs = json.loads(site("state", "pull", "--workspace", "site")[1])["outputs"]
+    secret = hashlib.sha256(b"canary-1").hexdigest()
+    assert json.loads(outputs["all"]["value"]) == ['a ${b} "c"', "one\n two\n", [1, "x", {"y": None}], secret]
+    file.write_text('a = "x"\nb = "canary-${var.x}"\n')
+    code, _, said = site("variable", "import", str(file), "--workspace", "site")
+    assert (code, "line 2" in said, "canary" in said) == (2, True, False), said
 
 
 def test_runs_and_states_are_listed_and_shown(applied: Podform) -> None:
