@@ -10,8 +10,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from api.bells import LocalBells
@@ -31,6 +33,9 @@ from api.settings import MINIMUM_SECRET_CHARACTERS, Settings
 from common import environment
 from common.errors import BadInputError
 from common.launcher_port import Launcher
+
+if TYPE_CHECKING:
+    from api.failpoints import Failpoints
 
 _log = structlog.get_logger()
 
@@ -63,6 +68,7 @@ def build(settings: Settings, api_url: str) -> Server:
     bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
     database = SqliteDatabase(data / _DATABASE, sealer)
     internal_secret = _internal_secret(settings)
+    points = _failpoints(settings)
     ports = Ports(
         database=database,
         artifacts=SealedArtifacts(bucket or data / "artifacts", sealer),
@@ -70,9 +76,10 @@ def build(settings: Settings, api_url: str) -> Server:
         bells=LocalBells(),
         codes=DerivedCodes(master_key),
         clock=lambda: datetime.now(UTC),
-        launchers=_launchers(settings, internal_secret),
+        launchers=_launchers(settings, internal_secret, points),
         rules=_rules(settings, internal_secret, api_url),
     )
+    ports = points.around(ports) if points else ports
     scheduler = Scheduler(ports)
 
     checks = {"scheduler": scheduler.problem, "disk": lambda: _disk_problem(data, settings.minimum_free_bytes)}
@@ -82,8 +89,7 @@ def build(settings: Settings, api_url: str) -> Server:
         if bucket is not None:
             await object_stores.check(bucket, settings.artifacts_url)
         await database.prepare()
-        admin_token = settings.admin_token.get_secret_value() if settings.admin_token else None
-        fresh = await tokens.ensure_admin_token(ports, admin_token)
+        fresh = await tokens.ensure_admin_token(ports, _revealed(settings.admin_token))
         await scheduler.start()
         try:
             yield fresh
@@ -99,6 +105,10 @@ def build(settings: Settings, api_url: str) -> Server:
     return Server(app, ports, running, checks)
 
 
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
 def _disk_problem(directory: Path, minimum_bytes: int) -> str:
     """What is wrong with the room for database, logs and artifacts; empty when all is well."""
     free = shutil.disk_usage(directory).free
@@ -106,18 +116,25 @@ def _disk_problem(directory: Path, minimum_bytes: int) -> str:
 
 
 def _s3_access(settings: Settings) -> S3Access:
-    key_id, key = settings.artifacts_access_key_id, settings.artifacts_secret_access_key
     return S3Access(
         url=settings.artifacts_url,
         endpoint=settings.artifacts_endpoint or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT"),
         region=settings.artifacts_region,
-        access_key_id=key_id.get_secret_value() if key_id else None,
-        secret_access_key=key.get_secret_value() if key else None,
+        access_key_id=_revealed(settings.artifacts_access_key_id),
+        secret_access_key=_revealed(settings.artifacts_secret_access_key),
         path_style=settings.artifacts_path_style,
     )
 
 
-def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launcher]:
+def _failpoints(settings: Settings) -> "Failpoints | None":
+    if not settings.failpoint:
+        return None
+    from api.failpoints import Failpoints  # only tests of crashes load it
+
+    return Failpoints(settings.failpoint)
+
+
+def _launchers(settings: Settings, internal_secret: str, points: "Failpoints | None") -> Mapping[str, Launcher]:
     launchers: dict[str, Launcher] = {}
     if not settings.kubernetes_enabled:
         if os.geteuid() == 0:
@@ -131,6 +148,7 @@ def _launchers(settings: Settings, internal_secret: str) -> Mapping[str, Launche
             internal_secret=internal_secret,
             engine_cache=settings.engine_cache,
             inherited={**os.environ, **_for_executors(settings)},
+            failpoint=points.at if points else None,
         )
     if settings.job_namespace:
         if "KUBERNETES_SERVICE_HOST" in os.environ and not settings.api_url:

@@ -66,6 +66,11 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="PODFORM_LOG_LEVEL", description="One line per request and per step at `info`"
     )
+    failpoint: str = Field(
+        "",
+        alias="PODFORM_FAILPOINT",
+        description="For tests of crashes alone: where this process kills itself; empty = nowhere, at no cost",
+    )
 
     drain_seconds: float = Field(
         0,

@@ -66,8 +66,14 @@ class AttemptFiles:
         return ProcessId(pid, start_time) if isinstance(pid, int) and isinstance(start_time, int) else None
 
     def living_process(self) -> ProcessId | None:
-        """The process that holds the lock, also when the API died before it could write down which one it is."""
-        return self.process() or find_by_last_argument(self.name)
+        """The process that holds the lock, also when the API died before it could write down which one it is.
+
+        Then it is written down now: once it has died, nothing else says whose session must be ended with it.
+        """
+        process = self.process()
+        if process is None and (process := find_by_last_argument(self.name)) is not None:
+            self.remember_process(process)
+        return process
 
     def run_id(self) -> str | None:
         """The run that it works for; None when that was not written down."""

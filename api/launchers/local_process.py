@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class LocalProcessLauncher:
         python: str = sys.executable,
         inherited: Mapping[str, str] | None = None,
         engine_cache: Path | None = None,
+        failpoint: Callable[[str], None] | None = None,
     ) -> None:
         """`inherited` is the environment of which the names in INHERITED are passed on (default: this process's)."""
         self._root = work_root.absolute()
@@ -67,6 +68,7 @@ class LocalProcessLauncher:
         source = os.environ if inherited is None else inherited
         self._inherited = {name: source[name] for name in INHERITED if source.get(name)}
         self._engine_cache = (engine_cache or self._root / "engines").absolute()
+        self._failpoint = failpoint or (lambda _name: None)
         self._observer: CarrierObserver | None = None
         self._watched: dict[str, int] = {}  # name -> pidfd
         self._telling: set[asyncio.Task[None]] = set()
@@ -157,7 +159,9 @@ class LocalProcessLauncher:
                 if earlier is not None:
                     return earlier  # it has ended: an attempt is never started twice
                 attempt.remember_run(_work_name(order))
+                self._failpoint("process_spawn.before:local_process._spawn")
                 process = self._start_process(attempt, order, lock)
+                self._failpoint("process_spawn.after:local_process._spawn")
                 attempt.remember_process(process)
                 return process
             finally:

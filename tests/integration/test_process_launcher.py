@@ -133,9 +133,11 @@ def test_found_again_without_its_record(made: Bench, tmp_path: Path) -> None:
         carried = await one.launch(applying)
         await suite.until(ledger.exists)
         await one.close()
-        (made.directory / "launcher" / "attempts" / applying.name / "process.json").unlink()
+        record = made.directory / "launcher" / "attempts" / applying.name / "process.json"
+        record.unlink()
         again, seen = launcher(made), suite.Observer()
         await again.start(seen)
+        assert record.exists()  # else nobody could end its session once it has died
         assert (await again.launch(applying)).uid == carried.uid
         await again.stop(applying.name, force=True)
         await seen.ended(applying.name)
