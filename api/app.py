@@ -198,6 +198,8 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
         max_variable_bytes=settings.max_variable_bytes,
         max_concurrent_runs=settings.max_concurrent_runs,
         max_concurrent_runs_per_organization=settings.max_concurrent_runs_per_organization,
+        git_protocols=tuple(settings.git_protocols.split(",")),
+        git_timeout_seconds=settings.git_timeout_seconds,
         step_timeout_seconds=settings.step_timeout_seconds,
         start_patience_seconds=settings.start_patience_seconds,
         start_timeout_seconds=settings.start_timeout_seconds,

@@ -177,6 +177,20 @@ class Settings(BaseModel):
         description="How long executors try to deliver what they have; a day outlives most outages",
     )
 
+    # configurations from git
+    git_protocols: str = Field(
+        "https",
+        alias="PODFORM_GIT_PROTOCOLS",
+        description="Protocols that a workspace's source may have, a comma list of https, http and file; the last two "
+        "prove nothing about who answers",
+    )
+    git_timeout_seconds: int = Field(
+        600,
+        alias="PODFORM_GIT_TIMEOUT_SECONDS",
+        ge=1,
+        description="How long a step may fetch its configuration from git, so that a server that hangs holds up nobody",
+    )
+
     # process mode
     root_working_directory: Path | None = Field(
         None,
@@ -262,6 +276,14 @@ class Settings(BaseModel):
             if not path.startswith("/") or not Path(path).is_dir():
                 raise ValueError(f"{path} is no directory; allowed are absolute paths of directories, separated by ':'")
         return value
+
+    @field_validator("git_protocols")
+    @classmethod
+    def _protocols(cls, value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        if not set(names) <= {"https", "http", "file"}:
+            raise ValueError("must be a comma list of https, http and file")
+        return ",".join(names)
 
     @model_validator(mode="after")
     def _one_namespace(self) -> "Settings":

@@ -13,14 +13,17 @@ from typing import Any
 
 from common import json_fields
 from common.errors import BadInputError
+from common.git_source import GitSource, source_from_json
 from common.step_report import PlanFacts, plan_facts_from_json, plan_facts_to_json
 
 PREFIX = "/executor/v1/steps"
 
 #: POST, no token: the proof header and a ClaimRequest; 200 ClaimAnswer, 409 claimed by another or superseded.
 CLAIM = "claim"
-#: GET: the configuration as tar.gz.
+#: GET: the configuration as tar.gz. PUT: a checkout becomes the run's configuration, raw bytes with SHA256_HEADER.
 CONFIGURATION = "configuration"
+#: PUT: the commit that a git source was resolved to (common/git_source.py); the first one stays.
+COMMIT = "commit"
 #: GET: 200 the workspace's current state, 204 when there is none. PUT: raw state with the headers below.
 STATE = "state"
 #: POST ?offset=N: raw bytes; 200 {"next": N}, 409 {"expected": N} for a gap.
@@ -143,6 +146,7 @@ class ClaimAnswer:
     replace_addrs: tuple[str, ...] = ()
     configuration_sha256: str = ""
     plan: PlanFacts | None = None  # for the apply of a plan
+    source: GitSource | None = None  # to be checked out by this step, and uploaded as the run's configuration
     timeout_seconds: int = 0  # 0 = none; the executor ends terraform gracefully when it passes
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +160,7 @@ class ClaimAnswer:
             "replaceAddrs": list(self.replace_addrs),
             "configurationSha256": self.configuration_sha256,
             "plan": plan_facts_to_json(self.plan) if self.plan else None,
+            "source": self.source.to_json() if self.source else None,
             "timeoutSeconds": self.timeout_seconds,
         }
 
@@ -165,6 +170,7 @@ def claim_answer_from_json(document: Mapping[str, Any]) -> ClaimAnswer:
     variables = document.get("variables") or []
     environment = json_fields.section(document, "environment")
     plan = json_fields.section(document, "plan")
+    source = json_fields.section(document, "source")
     return ClaimAnswer(
         token=json_fields.required(document, "token", str),
         variables=tuple(_variable_from_json(item) for item in variables),
@@ -174,6 +180,7 @@ def claim_answer_from_json(document: Mapping[str, Any]) -> ClaimAnswer:
         replace_addrs=json_fields.text_list(document, "replaceAddrs"),
         configuration_sha256=json_fields.optional(document, "configurationSha256", ""),
         plan=plan_facts_from_json(plan) if plan else None,
+        source=source_from_json(source) if source else None,
         timeout_seconds=json_fields.optional(document, "timeoutSeconds", 0),
     )
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from common import environment, executor_api, step_report
 from common.errors import BadInputError
 from common.executor_api import ClaimAnswer, ClaimRequest, HeartbeatAnswer, Refusal
+from common.git_source import Commit
 from common.step_report import StepReport
 from executor.errors import RefusedError, SettingsError, UnavailableError
 
@@ -57,6 +58,15 @@ class ApiClient:
     def configuration(self) -> bytes:
         """The configuration as tar.gz."""
         return self._call("GET", executor_api.CONFIGURATION).body
+
+    def put_configuration(self, data: bytes, sha256: str) -> None:
+        """Make a checkout the run's configuration."""
+        headers = {executor_api.SHA256_HEADER: sha256, "Content-Type": _BYTES}
+        self._call("PUT", executor_api.CONFIGURATION, data, headers)
+
+    def put_commit(self, commit: Commit) -> None:
+        """Tell which commit the run works on."""
+        self._call("PUT", executor_api.COMMIT, _encoded(commit.to_json()))
 
     def state(self) -> bytes | None:
         """The workspace's current state, None when there is none."""

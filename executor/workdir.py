@@ -70,6 +70,11 @@ class WorkDirectory:
         return self.variables / "terraform.rc"
 
     @property
+    def git(self) -> Path:
+        """A checkout on its way into the configuration."""
+        return self.root / "git"
+
+    @property
     def spool(self) -> Path:
         """What is kept until the API has it."""
         return self.root / "spool" / self.attempt_name
@@ -88,6 +93,7 @@ class WorkDirectory:
     def _fresh(self) -> tuple[Path, ...]:
         return (
             self.config,
+            self.git,
             self.state_file.parent,
             self.plan_file.parent,
             self.variables,

@@ -30,6 +30,7 @@ _PURE_CORE = [
     "common/errors.py",
     "common/executor_api.py",
     "common/failure_reasons.py",
+    "common/git_source.py",
     "common/ids.py",
     "common/job_data.py",
     "common/json_fields.py",

@@ -80,6 +80,7 @@ class ConfigurationVersion:
     status: str = "pending"  # "pending" or "uploaded"
     sha256: str = ""  # of the tar.gz
     size: int = 0  # bytes of the tar.gz
+    run_id: str = ""  # the run that checked it out of git and that alone uses it; empty = uploaded by a person
     created_at: datetime
 
 
@@ -125,6 +126,11 @@ class Run:
     engine: str = "terraform"
     engine_version: str = ""  # the workspace's, when the run was created
     folder: str = ""
+    source: str = ""  # URL of the git repository it takes its configuration from; empty = uploaded
+    branch: str = ""
+    commit_id: str = ""
+    commit_author: str = ""
+    commit_message: str = ""
     created_by: str = ""
     via: str = "API"
     request_id: str | None = None  # makes a repeated creation recognisable

@@ -122,7 +122,9 @@ class ReadQueries:
 
     async def newest_configuration(self, workspace_id: str) -> ConfigurationVersion | None:
         table = tables.configuration_versions
-        rows = select(table).where(table.c.workspace_id == workspace_id, table.c.status == "uploaded")
+        rows = select(table).where(
+            table.c.workspace_id == workspace_id, table.c.status == "uploaded", table.c.run_id == ""
+        )
         return await self._first(ConfigurationVersion, rows.order_by(table.c.id.desc()).limit(1))
 
     async def current_state(self, workspace_id: str) -> entities.StateVersion | None:

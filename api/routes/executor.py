@@ -13,13 +13,21 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from api.routes.bodies import read_body
-from api.services import attempt_access, claim_step, receive_state, record_step_report, step_deliveries
+from api.services import (
+    attempt_access,
+    claim_step,
+    receive_checkout,
+    receive_state,
+    record_step_report,
+    step_deliveries,
+)
 from api.services.errors import NotFoundError, RefusedError
 from api.services.ports import Ports, StorageAwayError, StorageFullError
 from api.services.receive_state import ShippedState
 from common import executor_api, step_report
 from common.errors import BadInputError, PodformError
 from common.executor_api import Refusal
+from common.git_source import commit_from_json
 
 _STATUS = {
     Refusal.UNKNOWN: 404,
@@ -51,6 +59,8 @@ def routes(ports: Ports) -> list[BaseRoute]:
     table: list[tuple[str, str, Endpoint]] = [
         ("POST", executor_api.CLAIM, _claim),
         ("GET", executor_api.CONFIGURATION, _configuration),
+        ("PUT", executor_api.CONFIGURATION, _put_configuration),
+        ("PUT", executor_api.COMMIT, _put_commit),
         ("GET", executor_api.STATE, _get_state),
         ("PUT", executor_api.STATE, _put_state),
         ("POST", executor_api.LOG, _log),
@@ -95,6 +105,20 @@ async def _claim(ports: Ports, step_id: str, request: Request) -> Response:
 async def _configuration(ports: Ports, step_id: str, request: Request) -> Response:
     content = await step_deliveries.configuration_for_step(ports, step_id, _token(request))
     return Response(content, media_type="application/gzip")
+
+
+async def _put_configuration(ports: Ports, step_id: str, request: Request) -> Response:
+    await attempt_access.admit(ports, step_id, _token(request))
+    content = await read_body(request, ports.rules.max_configuration_bytes, _TooLargeError)
+    sha256 = request.headers.get(executor_api.SHA256_HEADER, "")
+    await receive_checkout.receive_checkout(ports, step_id, _token(request), content, sha256)
+    return _json({"sha256": sha256})
+
+
+async def _put_commit(ports: Ports, step_id: str, request: Request) -> Response:
+    commit = commit_from_json(await _document(request))
+    await receive_checkout.receive_commit(ports, step_id, _token(request), commit)
+    return _json({"commitId": commit.id})
 
 
 async def _get_state(ports: Ports, step_id: str, request: Request) -> Response:

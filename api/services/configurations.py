@@ -18,6 +18,8 @@ from common import archive, ids
 def configuration_key(configuration: ConfigurationVersion) -> str:
     """Where the content of a configuration version lies among the artifacts: by its checksum, so that of two
     different uploads at once the one that is committed keeps its own bytes."""
+    if configuration.run_id:
+        return f"runs/{configuration.run_id}/configuration-{configuration.sha256[:16]}"
     return f"configurations/{configuration.workspace_id}/{configuration.id}-{configuration.sha256[:16]}"
 
 

@@ -15,7 +15,7 @@ from api.services import transitions
 from api.services.access import visible_workspace
 from api.services.errors import ConflictError
 from api.services.ports import Ports, Reading
-from common import ids
+from common import git_source, ids
 from common.errors import BadInputError
 from common.statuses import StepKind
 
@@ -33,6 +33,7 @@ class RunRequest:
     workspace_id: str
     template: str = ""  # id or name
     configuration_id: str = ""
+    branch: str | None = None  # another branch, tag or commit than the workspace's
     auto_apply: bool | None = None
     comments: str = ""
     is_destroy: bool = False  # plan the destruction, whatever the template plans
@@ -56,9 +57,9 @@ async def create_run(ports: Ports, principal: Principal, request: RunRequest) ->
         if request.request_id and (known := await known_run(tx, workspace, request.request_id)):
             return known
         flow, template = await _flow(tx, workspace, request)
-        configuration = await _configuration(tx, workspace, request)
+        configuration_id = await _configuration_id(tx, workspace, request, flow)
         record = _new_record(workspace, request, template, flow, principal, now)
-        record = _numbered(record, await tx.next_run_number(), configuration.id)
+        record = _numbered(record, await tx.next_run_number(), configuration_id)
         await transitions.save(tx, None, record, now)
     transitions.tell(ports, record)
     return record
@@ -67,6 +68,8 @@ async def create_run(ports: Ports, principal: Principal, request: RunRequest) ->
 def _check(request: RunRequest) -> None:
     check_comments(request.comments)
     check_request_id(request.request_id)
+    if request.branch is not None:
+        git_source.check_reference(request.branch, "overrideBranch")
     _check_addresses("targetAddrs", request.target_addrs)
     _check_addresses("replaceAddrs", request.replace_addrs)
     if request.refresh_only and (request.replace_addrs or not request.refresh):
@@ -119,6 +122,20 @@ async def _flow(tx: Reading, workspace: Workspace, request: RunRequest) -> tuple
     return step_sequence.with_approval(flow, auto_apply), template
 
 
+async def _configuration_id(tx: Reading, workspace: Workspace, request: RunRequest, flow: tuple[FlowStep, ...]) -> str:
+    """The uploaded configuration's id; empty when the run's first step checks it out of git."""
+    from_git = git_source.is_git(workspace.source, workspace.branch)
+    if request.branch is not None and (not from_git or request.configuration_id):
+        raise BadInputError("overrideBranch", "counts only for a run that takes its configuration from git")
+    if from_git and not request.configuration_id:
+        return ""
+    if from_git and not step_sequence.is_plan_only(flow):
+        raise ConflictError(
+            f"workspace {workspace.name} takes its configuration from git; an uploaded one can only be planned"
+        )
+    return (await _configuration(tx, workspace, request)).id
+
+
 async def _configuration(tx: Reading, workspace: Workspace, request: RunRequest) -> ConfigurationVersion:
     if not request.configuration_id:
         newest = await tx.newest_configuration(workspace.id)
@@ -160,6 +177,8 @@ def _new_record(
         engine=workspace.engine,
         engine_version=workspace.engine_version,
         folder=workspace.folder,
+        source=workspace.source,
+        branch=workspace.branch if request.branch is None else request.branch,
         created_by=principal.name,
         via=request.via,
         request_id=request.request_id,
@@ -173,4 +192,7 @@ def _new_record(
 
 
 def _numbered(record: RunRecord, number: int, configuration_id: str) -> RunRecord:
-    return replace(record, run=replace(record.run, number=number, configuration_id=configuration_id))
+    run = replace(record.run, number=number, configuration_id=configuration_id)
+    if configuration_id:
+        run = replace(run, source="", branch="")
+    return replace(record, run=run)

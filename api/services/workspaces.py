@@ -10,7 +10,7 @@ from api.services.access import visible_organization, visible_workspace
 from api.services.errors import ConflictError
 from api.services.names import check_description, check_folder, check_length, check_name
 from api.services.ports import WORK_TOPIC, AlreadyExistsError, Listing, Page, Ports, Writing, workspace_topic
-from common import ids, versions
+from common import git_source, ids, versions
 from common.errors import BadInputError
 
 ENGINES = ("terraform", "tofu")
@@ -49,7 +49,7 @@ async def create_workspace(
             created_at=now,
             updated_at=now,
         )
-        workspace = await _with_fields(tx, bare, fields)
+        workspace = await _with_fields(ports, tx, bare, fields)
         try:
             await tx.add(workspace)
         except AlreadyExistsError as error:
@@ -68,7 +68,7 @@ async def change_workspace(
     """Change the given entity fields, and the lock if asked. Raises NotFoundError, BadInputError, ConflictError."""
     async with ports.database.writing() as tx:
         workspace = await visible_workspace(tx, principal, organization_id, workspace_id)
-        changed = await _with_fields(tx, workspace, fields)
+        changed = await _with_fields(ports, tx, workspace, fields)
         if lock is not None:
             changed = locked(changed, lock, principal.name)
         try:
@@ -133,7 +133,7 @@ async def get_workspace(
     return workspace, next(iter(newest.items), None)
 
 
-async def _with_fields(tx: Writing, workspace: Workspace, fields: Mapping[str, Any]) -> Workspace:
+async def _with_fields(ports: Ports, tx: Writing, workspace: Workspace, fields: Mapping[str, Any]) -> Workspace:
     changed = replace(workspace, **fields)
     if "name" in fields:
         changed = replace(changed, name=check_name(changed.name))
@@ -146,6 +146,9 @@ async def _with_fields(tx: Writing, workspace: Workspace, fields: Mapping[str, A
     check_description(changed.description)
     check_length(changed.source, "source", MAX_SOURCE_CHARACTERS)
     check_length(changed.branch, "branch", MAX_BRANCH_CHARACTERS)
+    if {"source", "branch"} & set(fields) and git_source.is_git(changed.source, changed.branch):
+        git_source.check_url(changed.source, ports.rules.git_protocols)
+        git_source.check_reference(changed.branch)
     check_length(changed.engine_version, "terraformVersion", MAX_CONSTRAINT_CHARACTERS)
     versions.check_constraint(changed.engine, changed.engine_version)
     return replace(changed, folder=check_folder(changed.folder))

@@ -16,7 +16,13 @@ _SUFFIXES = {"terraform": (".tf", ".tf.json"), "tofu": (".tf", ".tf.json", ".tof
 
 def fetch_configuration(step: Step) -> None:
     """Unpack the configuration and choose terraform's directory in it."""
-    data = step.ask(step.api.configuration)
+    source = step.claim.source
+    if source is None:
+        data = step.ask(step.api.configuration)
+    else:
+        from executor.actions import check_out  # most steps fetch what is there already
+
+        data = check_out.check_out(step, source)
     step.configuration_sha256 = hashlib.sha256(data).hexdigest()
     wanted = step.claim.configuration_sha256
     if wanted and step.configuration_sha256 != wanted:
@@ -37,3 +43,5 @@ def fetch_configuration(step: Step) -> None:
         raise StepFailedError(
             FailureReason.BAD_CONFIGURATION, f"there are no Terraform configuration files (*.tf) in {where}"
         )
+    if source is not None:
+        check_out.keep(step, data, step.configuration_sha256)

@@ -12,6 +12,7 @@ from common import executor_api, job_data, step_report
 from common.errors import BadInputError
 from common.executor_api import CancelKind, ClaimAnswer, ClaimRequest, HeartbeatAnswer, StepVariable
 from common.failure_reasons import FailureReason
+from common.git_source import GitSource
 from common.job_data import JobData
 from common.statuses import StepKind
 from common.step_report import Outcome, PlanFacts, ResourceCounts, StepReport
@@ -64,6 +65,13 @@ ANSWER = ClaimAnswer(
     replace_addrs=("c.d",),
     configuration_sha256="c" * 64,
     plan=FACTS,
+    source=GitSource(
+        url="https://git.example/infra.git",
+        reference="main",
+        commit="0" * 40,
+        timeout_seconds=300,
+        max_bytes=1024,
+    ),
     timeout_seconds=60,
 )
 

@@ -31,6 +31,7 @@ class NewJobAttributes(Written):
 
     template: Text = Field("", alias="templateReference")
     configuration_id: Text = Field("", alias="configuration")
+    branch: Text | None = Field(None, alias="overrideBranch")
     auto_apply: bool | None = None
     comments: Text = ""
     is_destroy: bool = False
@@ -112,6 +113,11 @@ class JobRead(Read):
     waiting_for: str
     template_name: str = Field(serialization_alias="templateReference")
     configuration_id: str = Field(serialization_alias="configuration")
+    source: str = Field(serialization_alias="overrideSource")
+    branch: str = Field(serialization_alias="overrideBranch")
+    commit_id: str
+    commit_author: str
+    commit_message: str
     comments: str
     auto_apply: bool
     refresh: bool
