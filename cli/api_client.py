@@ -107,6 +107,12 @@ class ApiClient:
         place = f"organization/{quote(organization, safe='')}/workspace/{quote(workspace, safe='')}"
         return self._send("GET", f"/tfstate/v1/{place}/state/{quote(version, safe='')}.json").content
 
+    def roll_back_state(self, organization: str, workspace: str, version: str) -> dict[str, Any]:
+        """The content of a version made the newest again; repeated, it is still one new version."""
+        document = documents.document("history", {"rollbackTo": version})
+        path = _path(organization, "workspace", workspace, "history")
+        return documents.flat(self._send("POST", path, document=document).json()["data"])
+
     def resources(self, organization: str, *parts: str, **params: str) -> list[dict[str, Any]]:
         """All of a list below the organization, each as its attributes with its id."""
         filters = {f"filter[{name}]": value for name, value in params.items()}

@@ -132,7 +132,9 @@ def is_loopback(url: str) -> bool:
 def _refusal(request: Request, answer: httpx.Response) -> str:
     """What to tell about an answer that is no success: the API's own words where it has some."""
     if answer.status_code == 401:
-        return "the API does not accept the token in PODFORM_TOKEN (unknown or expired); give another one"
+        return (
+            "the API does not accept the token in PODFORM_TOKEN, or of the login (unknown or expired); give another one"
+        )
     try:
         said = detail(answer.json())
     except ValueError:

@@ -29,7 +29,7 @@ app = typer.Typer(
 def podform() -> None:
     """Runs Terraform and OpenTofu through a Podform API.
 
-    PODFORM_URL and PODFORM_TOKEN say which API and who is asking.
+    PODFORM_URL and PODFORM_TOKEN say which API and who is asking, or else the last `podform login`.
     """
 
 

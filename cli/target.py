@@ -17,6 +17,7 @@ from cli.console import say
 from cli.documents import Job, Named
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
+from cli.logins import logins_file, read_logins
 from common.ids import is_id
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -39,21 +40,44 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings out of PODFORM_URL, PODFORM_TOKEN, PODFORM_ORGANIZATION and PODFORM_API_WAIT_SECONDS."""
+    """Settings out of PODFORM_URL, PODFORM_TOKEN, PODFORM_ORGANIZATION and PODFORM_API_WAIT_SECONDS.
+
+    URL and token that are not there come from the last login, a token only for the URL that it was given for.
+    """
+    url = environment.get("PODFORM_URL", "").strip()
     token = environment.get("PODFORM_TOKEN", "").strip()
+    if not url or not token:
+        logins = read_logins(logins_file(environment))
+        url = url or logins.current or DEFAULT_URL
+        token = token or logins.tokens.get(url.rstrip("/"), "")
     if not token:
         raise CommandError(
-            "PODFORM_TOKEN is not set: export a token of the API; "
+            f"PODFORM_TOKEN is not set and there is no login at {url}: `podform login` stores a token; "
             "`podform serve` prints the first admin's once, at its first start"
         )
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise CommandError("PODFORM_TOKEN: holds a character that no token has; allowed: letters, digits, - _ .")
     return Settings(
-        url=environment.get("PODFORM_URL", "").strip() or DEFAULT_URL,
-        token=token,
+        url=url,
+        token=checked_token(token, "PODFORM_TOKEN"),
         organization=environment.get("PODFORM_ORGANIZATION", "").strip(),
         patience_seconds=_seconds(environment.get("PODFORM_API_WAIT_SECONDS", "").strip()),
     )
+
+
+def checked_token(token: str, name: str) -> str:
+    """The token, when it can be one; CommandError by that name otherwise, which does not show it."""
+    if not token:
+        raise CommandError(f"{name}: is empty")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise CommandError(f"{name}: holds a character that no token has; allowed: letters, digits, - _ .")
+    return token
+
+
+def checked_url(url: str) -> str:
+    """The URL as logins know it, without a slash at its end; CommandError when it is none."""
+    scheme, _, rest = url.strip().rstrip("/").partition("://")
+    if scheme not in {"http", "https"} or not rest or not rest.isprintable() or " " in rest or "@" in rest:
+        raise CommandError(f"URL: is {url!r}; write it like https://podform.example.com")
+    return f"{scheme}://{rest}"
 
 
 @contextmanager

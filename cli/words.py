@@ -23,6 +23,8 @@ class Word:
 
 WORDS: Mapping[str, Word] = {
     "serve": Word("serve", "Serve the API on this machine: this process becomes the server, until Ctrl-C."),
+    "login": Word("login", "Store the token of an API, once the API has accepted it."),
+    "logout": Word("logout", "Forget the stored token of an API."),
     "run": Word("run", "Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies."),
     "workspace": Word("workspace", "Works with workspaces: list, show, create, set, lock, unlock, delete."),
     "variable": Word("variable", "Works with a workspace's variables: list, set, import, delete."),
@@ -31,7 +33,7 @@ WORDS: Mapping[str, Word] = {
     "approve": Word("approve", "Let a run that waits for approval go on with its apply."),
     "discard": Word("discard", "Discard the plan of a run that waits for approval."),
     "cancel": Word("cancel", "Cancel a run: terraform is interrupted once and saves its state."),
-    "state": Word("state", "Works with a workspace's state: list its versions, pull one."),
+    "state": Word("state", "Works with a workspace's state: list its versions, pull one, roll back to one."),
     "backup": Word("backup", "Back up the data directory of an API on SQLite, while it serves or not."),
     "restore": Word("restore", "Restore a back-up, check every state in it, and end the runs that had not ended."),
 }

@@ -1,18 +1,21 @@
-"""State versions of a workspace: listed at `…/history`, their contents at `/tfstate/v1`. Calls services/read_runs."""
+"""State versions of a workspace: listed at `…/history`, their contents at `/tfstate/v1`.
+
+Calls services/read_runs and services/roll_back_state.
+"""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
 from api.domain.entities import StateVersion
 from api.routes import jsonapi
-from api.routes.jsonapi import Read
+from api.routes.jsonapi import Document, Read, Written
 from api.routes.operations import Answer, Call, Operation
 from api.routes.queries import PageQuery
 from api.routes.terrakube import workspace
-from api.services import read_runs
+from api.services import read_runs, roll_back_state
 
 KIND = "history"
 PATH = f"{workspace.ONE}/history"
@@ -20,6 +23,21 @@ ONE = f"{PATH}/{{state_version_id}}"
 STATE = "/tfstate/v1/organization/{organization_id}/workspace/{workspace_id}/state"
 CURRENT_STATE = f"{STATE}/terraform.tfstate"
 ONE_STATE = f"{STATE}/{{state_version_id}}.json"
+
+
+class RollbackAttributes(Written):
+    """The one way by which a caller of this face makes a state version."""
+
+    rollback_to: Annotated[str, jsonapi.id_of("state_version")] = Field(
+        description="id of the version whose content is to be the newest again"
+    )
+
+
+class NewHistory(Written):
+    """The resource of a POST."""
+
+    type: Literal["history"]
+    attributes: RollbackAttributes
 
 
 class HistoryRead(Read):
@@ -57,6 +75,14 @@ async def _get(call: Call) -> Response:
     return jsonapi.one(encoded(call, version))
 
 
+async def _roll_back(call: Call) -> Response:
+    wanted = call.body(Document[NewHistory]).data.attributes.rollback_to
+    version = await roll_back_state.roll_back_state(
+        call.ports, call.principal, call.organization, call.workspace, wanted
+    )
+    return jsonapi.one(encoded(call, version), 201)
+
+
 async def _state(call: Call) -> Response:
     """The newest state, or the one whose id is in the path."""
     wanted = call.request.path_params.get("state_version_id", "")
@@ -74,6 +100,14 @@ OPERATIONS = (
         summary="List the workspace's state versions, newest first",
         query=PageQuery,
         answer=Answer(kind=KIND, attributes=HistoryRead, many=True, description="A page of state versions"),
+    ),
+    Operation(
+        method="POST",
+        path=PATH,
+        act=_roll_back,
+        summary="Make an earlier state the newest again, as a new version",
+        body=Document[NewHistory],
+        answer=Answer(status=201, kind=KIND, attributes=HistoryRead, description="The newest state version"),
     ),
     Operation(
         method="GET",

@@ -128,6 +128,31 @@ def test_runs_and_states_are_listed_and_shown(applied: Podform) -> None:
     assert (code, "Traceback" in said) == (7, False), said
 
 
+def test_a_state_is_rolled_back_unless_a_run_has_the_workspace(applied: Podform, tmp_path: Path) -> None:
+    """The old content is the newest version again, the next plan sees it, and a waiting run keeps it from happening."""
+    here = ("--workspace", "site")
+    first = _json(applied, "state", "list", *here)[0]
+    before = json.loads(applied("state", "pull", *here)[1])
+    main = tmp_path / "site" / "main.tf"
+    main.write_text(main.read_text().replace("hello", "bye"))
+    code, _, said = applied("run", str(tmp_path / "site"))
+    assert code == 5, said
+    waiting = _json(applied, "run", "list")[0]["id"]
+    code, _, said = applied("state", "rollback", first["id"], *here)
+    assert (code, "under way" in said) == (7, True), said
+    assert applied("approve", waiting)[0] == 0
+    assert applied("logs", "-f", waiting)[0] == 0
+    newest = _json(applied, "state", "list", *here)[0]
+    made = _json(applied, "state", "rollback", first["id"], *here)
+    assert made["serial"] == newest["serial"] + 1
+    assert json.loads(applied("state", "pull", *here)[1]) == before | {"serial": made["serial"]}
+    assert _json(applied, "state", "rollback", first["id"], *here)["id"] == made["id"]
+    code, out, said = applied("run", str(tmp_path / "site"), "--auto-approve")
+    assert (code, b'"hello" -> "bye"' in out) == (0, True), said
+    code, _, said = applied("state", "rollback", "sv-01k9zzzzzzzzzzzzzzzzzzzzzz", *here)
+    assert (code, "rollbackTo" in said) == (2, True), said
+
+
 def test_a_token_opens_its_organization_until_it_is_deleted(site: Podform) -> None:
     """A token of one organization opens that one, may not make tokens, and is worth nothing once deleted."""
     made = _json(site, "token", "create", "ci", "--days", "1")
