@@ -3,6 +3,8 @@
 One step's way: routes -> services -> database -> scheduler -> launcher -> executor -> routes/executor -> services.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,13 +31,14 @@ from api.routes import executor, public
 from api.scheduler import Scheduler
 from api.services import tokens
 from api.services.ports import Ports, Rules
-from api.settings import MINIMUM_SECRET_CHARACTERS, Settings
+from api.settings import MINIMUM_SECRET_CHARACTERS, Settings, is_database_url
 from common import environment
 from common.errors import BadInputError
 from common.launcher_port import Launcher
 
 if TYPE_CHECKING:
     from api.failpoints import Failpoints
+    from api.persistence.postgres import PostgresDatabase
 
 _log = structlog.get_logger()
 
@@ -66,7 +69,7 @@ def build(settings: Settings, api_url: str) -> Server:
     master_key = _master_key(settings)
     sealer = Sealer(master_key)
     bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
-    database = SqliteDatabase(data / _DATABASE, sealer)
+    database = _database(settings, sealer)
     internal_secret = _internal_secret(settings)
     points = _failpoints(settings)
     ports = Ports(
@@ -126,7 +129,7 @@ def _s3_access(settings: Settings) -> S3Access:
     )
 
 
-def _failpoints(settings: Settings) -> "Failpoints | None":
+def _failpoints(settings: Settings) -> Failpoints | None:
     if not settings.failpoint:
         return None
     from api.failpoints import Failpoints  # only tests of crashes load it
@@ -134,7 +137,21 @@ def _failpoints(settings: Settings) -> "Failpoints | None":
     return Failpoints(settings.failpoint)
 
 
-def _launchers(settings: Settings, internal_secret: str, points: "Failpoints | None") -> Mapping[str, Launcher]:
+def _database(settings: Settings, sealer: Sealer) -> SqliteDatabase | PostgresDatabase:
+    url = settings.database_url.get_secret_value()
+    if not url and settings.database_url_file is not None:
+        url = _read("PODFORM_DATABASE_URL_FILE", settings.database_url_file)
+        if not is_database_url(url):
+            raise BadInputError("PODFORM_DATABASE_URL_FILE", "must hold postgresql://user:password@host/database")
+    if not url:
+        return SqliteDatabase(settings.data_dir / _DATABASE, sealer)
+    # imported here: SQLite need not pay for PostgreSQL's driver
+    from api.persistence.postgres import PostgresDatabase
+
+    return PostgresDatabase(url, sealer)
+
+
+def _launchers(settings: Settings, internal_secret: str, points: Failpoints | None) -> Mapping[str, Launcher]:
     launchers: dict[str, Launcher] = {}
     if not settings.kubernetes_enabled:
         if os.geteuid() == 0:

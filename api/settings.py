@@ -13,6 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 MINIMUM_SECRET_CHARACTERS = 8
 
 
+def is_database_url(text: str) -> bool:
+    """Whether it may be PostgreSQL's; the rest is said by the server."""
+    return re.fullmatch(r"postgres(ql)?://\S*", text) is not None
+
+
 class Settings(BaseModel):
     """The settings of one API process; the alias of a field is the name it is set by."""
 
@@ -91,6 +96,14 @@ class Settings(BaseModel):
         alias="PODFORM_MINIMUM_FREE_BYTES",
         ge=0,
         description="Less left in the data directory and `/readyz` says so with 503: the next states would not fit",
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        alias="PODFORM_DATABASE_URL",
+        description="`postgresql://user:password@host/database?sslmode=…`; empty = SQLite in the data directory",
+    )
+    database_url_file: Path | None = Field(
+        None, alias="PODFORM_DATABASE_URL_FILE", description="File with the database's URL, for mounted secrets"
     )
 
     # secrets
@@ -261,6 +274,13 @@ class Settings(BaseModel):
         ge=0,
         description="Long enough to read a failed pod, short enough to keep the cluster clean",
     )
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not is_database_url(value.get_secret_value()):
+            raise ValueError("must be postgresql://user:password@host/database, or empty for SQLite")
+        return value
 
     @field_validator("api_url")
     @classmethod

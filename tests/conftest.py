@@ -11,6 +11,7 @@ from pathlib import Path
 import coverage
 import pytest
 
+from tests import databases
 from tests.s3_server import S3Server
 
 _ROOT = Path(__file__).parent.parent
@@ -112,6 +113,41 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse_skip(report)
     return report
+
+
+#: Where a test module comes in touch with the database: its tests run on SQLite and on PostgreSQL.
+_ENTRIES = {"api_in", "face_in", "tell"}
+#: Flow tests that run on PostgreSQL too; the others take minutes and meet the database in the same way.
+_FLOWS_ON_BOTH = {"test_walking_skeleton.py", "test_api_crashes.py"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers find PostgreSQL where their controller says."""
+    if not hasattr(config, "workerinput"):
+        databases.name_directory()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After the last worker."""
+    if not hasattr(config, "workerinput"):
+        databases.stop()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what touches the database on both; a test about SQLite's own file is marked `sqlite`."""
+    marked = metafunc.definition.get_closest_marker("sqlite")
+    touches = _ENTRIES & set(vars(metafunc.module)) or Path(str(metafunc.module.__file__)).name in _FLOWS_ON_BOTH
+    if touches and not marked:
+        metafunc.parametrize("database_kind", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def database_kind(request: pytest.FixtureRequest) -> Generator[str]:
+    """Which database the test's servers are on."""
+    databases.kind = getattr(request, "param", "sqlite")
+    yield databases.kind
+    databases.forget()
+    databases.kind = "sqlite"
 
 
 _uncovered = pytest.StashKey[str]()

@@ -59,24 +59,9 @@ class SqliteDatabase:
         try:
             async with self._writer.begin() as connection:
                 await connection.run_sync(upgrade.to_head)
-                await connection.run_sync(self._check_key)
+                await connection.run_sync(lambda sync: check_key(sync, self._sealer, str(self._path)))
         except DBAPIError as error:
             raise DatabaseUnusableError(f"{self._path}: the database cannot be used: {error.orig}") from error
-
-    def _check_key(self, connection: Connection) -> None:
-        """Open the seal that the first start has left; leave one where there is none."""
-        name = "master key"
-        seal = connection.scalar(select(seal_checks.c.seal).where(seal_checks.c.name == name))
-        if seal is None:
-            connection.execute(insert(seal_checks), {"name": name, "seal": self._sealer.seal(name.encode(), name)})
-            return
-        try:
-            self._sealer.open(seal, name)
-        except SealBrokenError as error:
-            raise WrongMasterKeyError(
-                f"PODFORM_MASTER_KEY: is not the key that {self._path} was sealed with ({error}); "
-                "give the one that it was first started with"
-            ) from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Reading]:
@@ -102,6 +87,22 @@ class SqliteDatabase:
         await self._writer.dispose()
         await self._readers.dispose()
         os.close(self._lock)
+
+
+def check_key(connection: Connection, sealer: Sealer, where: str) -> None:
+    """Open the seal that the first start has left; leave one where there is none."""
+    name = "master key"
+    seal = connection.scalar(select(seal_checks.c.seal).where(seal_checks.c.name == name))
+    if seal is None:
+        connection.execute(insert(seal_checks), {"name": name, "seal": sealer.seal(name.encode(), name)})
+        return
+    try:
+        sealer.open(seal, name)
+    except SealBrokenError as error:
+        raise WrongMasterKeyError(
+            f"PODFORM_MASTER_KEY: is not the key that {where} was sealed with ({error}); "
+            "give the one that it was first started with"
+        ) from error
 
 
 def table_names(connection: Connection) -> set[str]:

@@ -45,23 +45,23 @@ class ReadQueries:
 
     async def get(self, kind: type[Entity], key: str) -> Entity | None:
         table = TABLES[kind]
-        return await self._first(kind, select(table).where(_key(table) == key))
+        return await self._first(kind, select(table).where(key_of(table) == key))
 
     async def find(self, kind: type[Entity], **equal: Any) -> Entity | None:
-        return await self._first(kind, _where(kind, equal).limit(1))
+        return await self._first(kind, where_equal(kind, equal).limit(1))
 
     async def listing(
         self, kind: type[Entity], page: Page, where: Mapping[str, Any], *, newest_first: bool = False
     ) -> Listing[Entity]:
         table = TABLES[kind]
-        matching = _where(kind, where)
+        matching = where_equal(kind, where)
         total = await self._connection.scalar(matching.with_only_columns(func.count(), maintain_column_froms=True))
-        order = _key(table).desc() if newest_first else _key(table)
+        order = key_of(table).desc() if newest_first else key_of(table)
         rows = matching.order_by(order).offset((page.number - 1) * page.size).limit(page.size)
         return Listing(await self._all(kind, rows), total or 0)
 
     async def all(self, kind: type[Entity], **equal: Any) -> tuple[Entity, ...]:
-        return await self._all(kind, _where(kind, equal).order_by(_key(TABLES[kind])))
+        return await self._all(kind, where_equal(kind, equal).order_by(key_of(TABLES[kind])))
 
     async def record(self, run_id: str) -> RunRecord | None:
         run = await self.get(Run, run_id)
@@ -162,7 +162,7 @@ class WriteQueries(ReadQueries):
     async def save(self, entity: Any) -> None:
         table = TABLES[type(entity)]
         row = _row(entity)
-        key = _key(table)
+        key = key_of(table)
         changed = update(table).where(key == row.pop(key.name)).values(row)
         try:
             await self._connection.execute(changed)
@@ -171,7 +171,7 @@ class WriteQueries(ReadQueries):
 
     async def remove(self, entity: Any) -> None:
         table = TABLES[type(entity)]
-        key = _key(table)
+        key = key_of(table)
         await self._connection.execute(delete(table).where(key == getattr(entity, key.name)))
 
     async def save_record(self, old: RunRecord | None, new: RunRecord, events: Sequence[Event]) -> None:
@@ -202,11 +202,13 @@ class WriteQueries(ReadQueries):
         await self._connection.execute(update(table).where(table.c.name == attempt_name).values(heartbeat_at=now))
 
 
-def _key(table: Table) -> Any:
+def key_of(table: Table) -> Any:
+    """The column by which a table's rows are known."""
     return next(iter(table.primary_key.columns))
 
 
-def _where(kind: type, equal: Mapping[str, Any]) -> Select[Any]:
+def where_equal(kind: type, equal: Mapping[str, Any]) -> Select[Any]:
+    """The rows of a kind with these values."""
     table = TABLES[kind]
     return select(table).where(*(table.c[name] == value for name, value in equal.items()))
 

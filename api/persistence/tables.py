@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Sequence,
     String,
     Table,
     Text,
@@ -282,6 +283,9 @@ seal_checks = Table(
     Column("name", String(40), primary_key=True),
     Column("seal", LargeBinary, nullable=False),
 )
+
+#: PostgreSQL numbers runs by it; SQLite, with its one writer, by the table below.
+run_numbers = Sequence("run_numbers", metadata=metadata)
 
 counters = Table(
     "counters",

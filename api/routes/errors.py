@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api import log_context
 from api.services.errors import ConflictError, NotFoundError
-from api.services.ports import AlreadyExistsError, StorageAwayError, StorageFullError
+from api.services.ports import AlreadyExistsError, DatabaseAwayError, StorageAwayError, StorageFullError
 from common.errors import BadInputError, PodformError
 from common.statuses import IllegalTransitionError
 
@@ -124,7 +124,7 @@ def query_problems(error: ValidationError) -> list[Problem]:
 
 def exception_handlers() -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
     """For Starlette: what is raised outside of any operation."""
-    return {HTTPException: _http_exception, Exception: _our_fault}
+    return {HTTPException: _http_exception, DatabaseAwayError: _database_away, Exception: _our_fault}
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -133,6 +133,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         status, headers = error.status_code, error.headers
     details = {404: "there is nothing at this path", 405: f"{request.method} is not possible here"}
     return error_response(status, [Problem(details.get(status, HTTPStatus(status).phrase))], headers)
+
+
+async def _database_away(_request: Request, _error: Exception) -> Response:
+    return error_response(503, [Problem("the database is away; try again")], {"Retry-After": "1"})
 
 
 async def _our_fault(_request: Request, _error: Exception) -> Response:

@@ -163,6 +163,10 @@ class ContentDiffersError(Exception):
     """A key has its content already, and it is another one: what is stored is never overwritten."""
 
 
+class DatabaseAwayError(Exception):
+    """The database is away or asks to try again: nothing was changed, or the answer to the commit was lost."""
+
+
 class Logs(Protocol):
     """Raw bytes of logs, appended at offsets. A name is an attempt's (common/ids.py)."""
 

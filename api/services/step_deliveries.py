@@ -102,7 +102,8 @@ def artifact_key(run_id: str, attempt_name: str, name: str) -> str:
 
 
 async def _beat(ports: Ports, step_id: str, token: str) -> Attempt:
-    async with ports.database.writing() as tx:
+    async with ports.database.reading() as tx:
         attempt, _ = await attempt_of(ports, tx, step_id, token)
+    async with ports.database.writing() as tx:  # reads nothing: it need not wait for whoever decides on the run
         await tx.touch_heartbeat(attempt.name, ports.clock())
     return attempt

@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from common import archive
+from tests import databases
 
 ADMIN_TOKEN = "pft-flow-tests-admin-token"
 FINAL = {"planned_and_finished", "applied", "discarded", "errored", "canceled", "force_canceled"}
@@ -46,6 +47,7 @@ class ApiProcess:
             "PATH": os.environ["PATH"],
             "HOME": str(self.data_dir),
             "PODFORM_ADMIN_TOKEN": ADMIN_TOKEN,
+            "PODFORM_DATABASE_URL": databases.url_for(self.data_dir),
             **self.settings,
         }
         with output.open("wb") as file:

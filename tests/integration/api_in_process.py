@@ -25,12 +25,14 @@ from api.persistence.artifacts import SealedArtifacts
 from api.persistence.codes import DerivedCodes
 from api.persistence.database import SqliteDatabase
 from api.persistence.logs import FileLogs
+from api.persistence.postgres import PostgresDatabase
 from api.persistence.sealing import Sealer
 from api.routes import public
 from api.services import tokens, transitions
 from api.services.ports import Ports, Rules
 from common.ids import new_id
 from common.step_report import StepReport
+from tests import databases
 
 ADMIN = "admin-token-of-the-tests"
 
@@ -127,7 +129,8 @@ def bearer(token: str) -> dict[str, str]:
 async def api_in(directory: Path, **rules: Any) -> AsyncIterator[Api]:
     """A composed API on a database of its own below the directory."""
     sealer = Sealer(bytes(32))
-    database = SqliteDatabase(directory / "podform.db", sealer)
+    url = await asyncio.to_thread(databases.url_for, directory)
+    database = PostgresDatabase(url, sealer) if url else SqliteDatabase(directory / "podform.db", sealer)
     ports = Ports(
         database=database,
         artifacts=SealedArtifacts(directory / "artifacts", sealer),

@@ -21,6 +21,7 @@ from common.executor_api import ClaimRequest
 from common.job_data import JobData
 from common.launcher_port import Carried, CarrierObservation, CarrierObserver, CarrierPhase, Launcher, LaunchOrder
 from common.step_report import Outcome, PlanFacts, StepReport
+from tests import databases
 from tests.integration.api_in_process import archive, bearer, document, to_workspace
 
 ADMIN = "admin-token-of-the-face"
@@ -241,8 +242,15 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 @asynccontextmanager
 async def face_in(directory: Path, **environment: str) -> AsyncIterator[Face]:
     """A face on a data directory."""
+    url = await asyncio.to_thread(databases.url_for, directory)
     read = settings_source.read(
-        {"PODFORM_DATA_DIR": str(directory), "PODFORM_ADMIN_TOKEN": ADMIN, "InternalSecret": SECRET, **environment},
+        {
+            "PODFORM_DATABASE_URL": url,
+            "PODFORM_DATA_DIR": str(directory),
+            "PODFORM_ADMIN_TOKEN": ADMIN,
+            "InternalSecret": SECRET,
+            **environment,
+        },
         {},
         None,
     )

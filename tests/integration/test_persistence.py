@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import os
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from common import executor_api
 from common.errors import BadInputError
 from common.ids import new_id
 from common.statuses import RunStatus
+from tests import databases
 from tests.integration.api_in_process import bearer
 from tests.integration.executor_face import ADMIN, Face, done, planned, state, tell
 
@@ -42,6 +42,7 @@ CANARY = "canary-7e57-value"
 # -- seals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("content", [b"", b"x", b"secret " * 10, bytes(100_000), os.urandom(5000)])
 def test_a_seal_opens_in_its_place_with_its_key_only(content: bytes) -> None:
     """Another key, another place, any altered or missing byte: refused."""
@@ -62,6 +63,7 @@ def test_a_seal_opens_in_its_place_with_its_key_only(content: bytes) -> None:
             sealer.open(sealed[:length], place)
 
 
+@pytest.mark.sqlite
 def test_artifacts_cannot_be_swapped(tmp_path: Path) -> None:
     """The content of one key in the place of another is no content."""
 
@@ -106,13 +108,20 @@ def files_with(directory: Path, text: str) -> list[str]:
     """Files that hold a text, as it is or in base64."""
     needles = (text.encode(), base64.b64encode(text.encode())[:-4])
     found = [path for path in directory.rglob("*") if path.is_file()]
-    assert any(path.name == "podform.db" for path in found)
+    if databases.kind == "postgres":
+        assert found
+        hexed = [*needles, *(needle.hex().encode() for needle in needles)]
+        rows = [row for row in databases.texts(directory) if any(needle in row.encode() for needle in hexed)]
+        assert rows == []
+    else:
+        assert any(path.name == "podform.db" for path in found)
     return [str(path) for path in found if any(needle in path.read_bytes() for needle in needles)]
 
 
 # -- the master key -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_made_secrets_are_private(tmp_path: Path) -> None:
     """Mode 0600, whatever the umask; made once, and a second process takes the first one's."""
     before = os.umask(0)
@@ -126,6 +135,7 @@ def test_made_secrets_are_private(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["master.key"]
 
 
+@pytest.mark.sqlite
 def test_a_key_is_32_bytes_in_base64() -> None:
     """Anything else is refused without being repeated."""
     lengths = [base64.b64encode(bytes(length)).decode() for length in (31, 33)]
@@ -161,6 +171,7 @@ def prepare(directory: Path, key: bytes) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.sqlite
 def test_a_wrong_master_key_stops_the_start(tmp_path: Path) -> None:
     """One line that says so; with the right one everything is there."""
     prepare(tmp_path, bytes(32))
@@ -175,6 +186,7 @@ def test_a_wrong_master_key_stops_the_start(tmp_path: Path) -> None:
     assert wrong not in ended.stderr
 
 
+@pytest.mark.sqlite
 def test_a_lost_master_key_is_not_replaced(tmp_path: Path) -> None:
     """A new one would open nothing, and would stand in the way of the right one."""
     prepare(tmp_path, bytes(32))
@@ -187,6 +199,7 @@ def test_a_lost_master_key_is_not_replaced(tmp_path: Path) -> None:
 # -- the file -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite
 def test_a_second_process_refuses_the_file(tmp_path: Path) -> None:
     """SQLite is for one process; the line says which file, and the first one goes on."""
 
@@ -205,6 +218,7 @@ def test_a_second_process_refuses_the_file(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     """Not a traceback."""
     (tmp_path / "podform.db").write_bytes(b"something else entirely" * 100)
@@ -212,6 +226,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         prepare(tmp_path, bytes(32))
 
 
+@pytest.mark.sqlite
 def test_migrations_make_the_tables(tmp_path: Path) -> None:
     """What the migrations make is what the code expects, and to run them again changes nothing."""
     prepare(tmp_path, bytes(32))
@@ -224,6 +239,7 @@ def test_migrations_make_the_tables(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@pytest.mark.sqlite
 def test_an_older_database_is_brought_up(tmp_path: Path) -> None:
     """One of the first schema, without the seal, gets it and keeps the key that it is first started with."""
     prepare(tmp_path, bytes(32))
@@ -267,9 +283,7 @@ def test_every_transition_has_its_event_in_the_same_commit(tmp_path: Path) -> No
     async def story(face: Face) -> None:
         _, apply = await face.applying()
         assert (await apply.finish(done())).is_success
-        with sqlite3.connect(tmp_path / "podform.db") as connection:
-            kinds = [kind for (kind,) in connection.execute("SELECT kind FROM events ORDER BY id")]
-        connection.close()
+        kinds = [kind for (kind,) in databases.rows(tmp_path, "SELECT kind FROM events ORDER BY id")]
         assert kinds[-1] == "run.applied" or "run.applied" in kinds[-3:]
         for kind in ("run.plan_queued", "run.planning", "run.confirmed", "run.apply_queued", "run.applying"):
             assert kinds.count(kind) == 1, kinds
@@ -288,8 +302,6 @@ def test_every_transition_has_its_event_in_the_same_commit(tmp_path: Path) -> No
             await half()
         async with face.ports.database.reading() as tx:
             assert await tx.record(run.id) == record
-        with sqlite3.connect(tmp_path / "podform.db") as connection:
-            assert connection.execute("SELECT count(*) FROM events WHERE kind = 'run.never'").fetchone() == (0,)
-        connection.close()
+        assert databases.rows(tmp_path, "SELECT count(*) FROM events WHERE kind = 'run.never'") == [(0,)]
 
     tell(tmp_path, story)

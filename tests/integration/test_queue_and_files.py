@@ -4,6 +4,8 @@ import asyncio
 import stat
 from pathlib import Path
 
+import pytest
+
 from api.domain import run_transitions
 from api.domain.entities import Workspace
 from api.services import start_next_step
@@ -74,6 +76,7 @@ def test_a_run_waits_for_a_free_slot_and_says_so(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.sqlite
 def test_the_database_is_its_owners(tmp_path: Path) -> None:
     """Whatever umask and directory it is given: nobody else can read the database's files."""
     tmp_path.chmod(0o755)

@@ -7,7 +7,6 @@ report, die, or are started twice.
 import asyncio
 import contextlib
 import random
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +37,7 @@ from common.launcher_port import (
 )
 from common.statuses import APPLY_KINDS, FINAL_RUN_STATUSES, PLAN_KINDS, IllegalTransitionError, StepStatus
 from common.step_report import Outcome, StepReport
+from tests import databases
 from tests.integration.api_in_process import api_in
 
 _GONE = CarrierPhase.ENDED
@@ -152,7 +152,7 @@ class Story:
         self.ports, self.world, self.principal, self.organization_id = ports, world, principal, organization_id
         self.random = world.random
         self.workspace_ids: list[str] = []
-        self.database = Path()
+        self.directory = Path()
         self.scheduler: Scheduler | None = None
 
     async def crash_and_start(self) -> None:
@@ -282,9 +282,8 @@ class Story:
 
     def last_events(self) -> dict[str, str]:
         """The newest event of every run about its status."""
-        with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            rows = connection.execute("SELECT run_id, kind FROM events WHERE step_id = '' ORDER BY id")
-            return {run_id: kind for run_id, kind in rows if "cancel_requested" not in kind}
+        found = databases.rows(self.directory, "SELECT run_id, kind FROM events WHERE step_id = '' ORDER BY id")
+        return {run_id: kind for run_id, kind in found if "cancel_requested" not in kind}
 
     async def to_the_end(self) -> None:
         """No more trouble: every run must come to an end, approvals and locks being seen to."""
@@ -319,7 +318,7 @@ async def _story(directory: Path, seed: int) -> None:
         await api.uploaded(f"{base}/workspace/{second}")
         principal = Principal(name="people", admin=True)
         story = Story(ports, one, principal, base.rpartition("/")[2])
-        story.database = directory / "podform.db"
+        story.directory = directory
         story.workspace_ids = [workspace_id, second]
         await story.crash_and_start()
         actions = [(story.executor_acts, 10), (story.new_run, 2), (story.decision, 2), (story.unlock, 1)]
