@@ -7,15 +7,20 @@ out as one of k8s.errors. The library is imported by connect(): an API without K
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from k8s import errors
 from k8s.settings import ClusterSettings
+from k8s.trimming import trimmed
 
 Json = dict[str, Any]
+#: What to keep of a listed object; None = nothing.
+Keep = Callable[[Json], Json | None]
 
 _HOME_FILE = str(Path("~/.kube/config").expanduser())
 #: Seconds for an ordinary request, connecting included; the API server gives up on its own after 60.
@@ -107,18 +112,18 @@ class KubernetesClient:
         async with _answer(self._core.delete_namespaced_pod(name, namespace, body=options, **_OPTIONS)):
             pass
 
-    async def list_jobs(self, namespace: str, selector: str) -> Listed:
-        """All Jobs that a label selector finds."""
-        return await self._listed(self._batch.list_namespaced_job, namespace, label_selector=selector)
+    async def list_jobs(self, namespace: str, selector: str, keep: Keep = trimmed) -> Listed:
+        """All Jobs that a label selector finds; `keep` is what stays of each of them in memory."""
+        return await self._listed(self._batch.list_namespaced_job, namespace, keep, label_selector=selector)
 
-    async def list_pods(self, namespace: str, selector: str) -> Listed:
-        """All pods that a label selector finds."""
-        return await self._listed(self._core.list_namespaced_pod, namespace, label_selector=selector)
+    async def list_pods(self, namespace: str, selector: str, keep: Keep = trimmed) -> Listed:
+        """All pods that a label selector finds; see list_jobs."""
+        return await self._listed(self._core.list_namespaced_pod, namespace, keep, label_selector=selector)
 
     async def list_events_of(self, namespace: str, kind: str, name: str) -> list[Json]:
         """The events about one object."""
         fields = f"involvedObject.kind={kind},involvedObject.name={name}"
-        return (await self._listed(self._core.list_namespaced_event, namespace, field_selector=fields)).items
+        return (await self._listed(self._core.list_namespaced_event, namespace, _whole, field_selector=fields)).items
 
     async def pod_log_tail(self, namespace: str, name: str, *, lines: int, limit_bytes: int) -> str:
         """The last lines of a pod's log."""
@@ -136,13 +141,13 @@ class KubernetesClient:
         """Events of pods; see _watch."""
         return _watch(self._core.list_namespaced_pod, namespace, selector, since, timeouts)
 
-    async def _listed(self, method: Any, namespace: str, **filters: str) -> Listed:
+    async def _listed(self, method: Any, namespace: str, keep: Keep, **filters: str) -> Listed:
         items: list[Json] = []
         more: Mapping[str, str] = {}
         while True:
             async with _answer(method(namespace, limit=PAGE_SIZE, **filters, **more, **_OPTIONS)) as response:
                 document = await _document(response)
-            items += document.get("items") or []
+            items += [kept for item in document.get("items") or [] if (kept := keep(item)) is not None]
             metadata = document.get("metadata") or {}
             if not metadata.get("continue"):
                 return Listed(items, str(metadata.get("resourceVersion", "")))
@@ -208,13 +213,17 @@ async def _answer(call: Any) -> AsyncIterator[Any]:
         raise errors.RejectedError(f"the request cannot be sent to the cluster: {error}") from error
 
 
+def _whole(item: Json) -> Json | None:
+    return item
+
+
 async def _document(response: Any) -> Json:
     return _decoded(await response.read())
 
 
 def _decoded(text: bytes) -> Json:
     try:
-        document = json.loads(text)
+        document = orjson.loads(text)  # pages of lists are long, and everybody waits for this loop
     except ValueError as error:
         raise errors.UnavailableError("the Kubernetes API server's answer is not JSON") from error
     if not isinstance(document, dict):

@@ -18,9 +18,10 @@ from common.launcher_port import (
     LaunchRejectedError,
 )
 from k8s import ephemeral_config, errors, job_manifest, naming
-from k8s.client import Json, KubernetesClient, connect
+from k8s.client import Json, Keep, KubernetesClient, connect
 from k8s.picture import Picture
 from k8s.settings import ClusterSettings, JobSettings, WatchSettings
+from k8s.trimming import trimmed
 from k8s.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -81,11 +82,15 @@ class KubernetesLauncher:
 
     async def look(self, names: Sequence[str]) -> Mapping[str, CarrierObservation]:
         """How these attempts stand, by one list of Jobs and one of pods."""
-        client = await self._connected()
+        client, wanted = await self._connected(), frozenset(names)
+
+        def keep(item: Json) -> Json | None:  # thousands have ended and are still there
+            return trimmed(item) if naming.attempt_of(item) in wanted else None
+
         picture, selector = Picture(), naming.selector(self._jobs.installation)
         try:
-            picture.listed("jobs", (await client.list_jobs(self._jobs.namespace, selector)).items)
-            picture.listed("pods", await self._pods(client, selector))
+            picture.listed("jobs", (await client.list_jobs(self._jobs.namespace, selector, keep)).items)
+            picture.listed("pods", await self._pods(client, selector, keep))
         except errors.ClusterError as error:
             raise _unavailable(error) from error
         return {name: picture.observation(name) for name in names}
@@ -140,10 +145,10 @@ class KubernetesLauncher:
                 log.warning("the pod of %s keeps its whole grace: %s", name, error)
                 return
 
-    async def _pods(self, client: KubernetesClient, selector: str) -> list[Json]:
+    async def _pods(self, client: KubernetesClient, selector: str, keep: Keep = trimmed) -> list[Json]:
         """The pods, or none where the Role does not allow to see them (the watcher says so)."""
         try:
-            return (await client.list_pods(self._jobs.namespace, selector)).items
+            return (await client.list_pods(self._jobs.namespace, selector, keep)).items
         except errors.ForbiddenError:
             return []
 

@@ -79,6 +79,12 @@ def selector(installation: str) -> str:
     return f"{MANAGED_BY}={PRODUCT},{INSTALLATION}={installation}"
 
 
+def attempt_of(item: Mapping[str, Any]) -> str | None:
+    """The name of the attempt that a Job or pod belongs to; None when it is not one of ours."""
+    labels = (item.get("metadata") or {}).get("labels") or {}
+    return f"{labels[STEP]}-{labels[ATTEMPT]}" if STEP in labels and ATTEMPT in labels else None
+
+
 def is_ours(job: Mapping[str, Any], name: str, installation: str) -> bool:
     """Whether a Job is this very attempt, made by this installation (and not merely of the same name)."""
     found = (job.get("metadata") or {}).get("labels") or {}

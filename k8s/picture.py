@@ -4,19 +4,19 @@ Fed by the watcher with lists and events, by the launcher with one list when it 
 An attempt never goes backwards: once seen running it is not told pending, once ended it stays ended.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from common.launcher_port import CarrierObservation, CarrierPhase
-from k8s import naming, pod_diagnosis
+from k8s import naming, pod_diagnosis, trimming
 
 Json = dict[str, Any]
 Resource = Literal["jobs", "pods"]
 _ORDER = (CarrierPhase.ABSENT, CarrierPhase.PENDING, CarrierPhase.RUNNING, CarrierPhase.ENDED)
 
 
-@dataclass
+@dataclass(slots=True)
 class Attempt:
     """One attempt: its Job and its pods, as last seen; `gone` ones are kept until the attempt is forgotten."""
 
@@ -53,6 +53,12 @@ class Attempt:
         ready = ((self.job or {}).get("status") or {}).get("ready")
         return CarrierPhase.RUNNING if ready else CarrierPhase.PENDING
 
+    def bury(self) -> None:
+        """Keep no more of it than that it has ended: there may be thousands like it."""
+        self.job = trimming.ended(self.job) if self.job else None
+        self.pods = {uid: trimming.ended(pod) for uid, pod in self.pods.items()}
+        self.events = ()
+
     def _over(self, uid: str) -> bool:
         return uid in self.pods_gone or pod_diagnosis.pod_ended(self.pods[uid])
 
@@ -84,16 +90,15 @@ class Picture:
 
     def event(self, resource: Resource, kind: str, item: Json) -> str | None:
         """Take in one ADDED, MODIFIED or DELETED; the name of its attempt, None when it is not one of ours."""
-        labels: Mapping[str, str] = item["metadata"].get("labels") or {}
-        if naming.STEP not in labels or naming.ATTEMPT not in labels:
+        name = naming.attempt_of(item)
+        if name is None:
             return None
-        name = f"{labels[naming.STEP]}-{labels[naming.ATTEMPT]}"
         attempt = self.attempts.setdefault(name, Attempt())
         if resource == "jobs":
             attempt = self._current(name, item)
-            attempt.job, attempt.job_gone = item, kind == "DELETED"
+            attempt.job, attempt.job_gone = trimming.trimmed(item), kind == "DELETED"
         else:
-            self._take_pod(attempt, kind, item)
+            self._take_pod(attempt, kind, trimming.trimmed(item))
         return name
 
     def observation(self, name: str) -> CarrierObservation:
@@ -129,10 +134,15 @@ class Picture:
         return [name for name, attempt in self.attempts.items() if attempt.phase() is CarrierPhase.PENDING]
 
     def forget_gone(self, name: str) -> bool:
-        """Drop an attempt of which nothing is left in the cluster and whose end has been told; whether it was."""
+        """Drop an attempt of which nothing is left in the cluster and whose end has been told; whether it was.
+
+        Of one that has only ended, no more is kept than by which its end is known.
+        """
         attempt, told = self.attempts.get(name), self._told.get(name)
         if attempt is None or told is None or told.phase is not CarrierPhase.ENDED:
             return False
+        if attempt.phase() is CarrierPhase.ENDED:  # not when another Job of this name has begun
+            attempt.bury()
         if not (attempt.job is None or attempt.job_gone) or set(attempt.pods) - attempt.pods_gone:
             return False
         del self.attempts[name], self._told[name]

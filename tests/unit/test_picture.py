@@ -174,3 +174,33 @@ def test_pending_attempts_are_listed() -> None:
     assert picture.pending() == [NAME]
     picture.listed("pods", [pod(RUNNING)])
     assert picture.pending() == []
+
+
+def test_of_what_has_ended_no_more_is_kept_than_its_end() -> None:
+    """A told end is buried: no manifest, no labels; and what the cluster says of it later is no news."""
+    picture = Picture()
+    for resource, item in (("jobs", job("u1", "Complete")), ("pods", pod(FINISHED, phase="Succeeded"))):
+        picture.event(resource, "ADDED", item | {"spec": {"containers": [{"env": ["x" * 5000]}]}})  # type: ignore[arg-type]  # jobs or pods
+    first = picture.news(NAME)
+
+    assert first is not None
+    assert first.phase is E
+    assert picture.forget_gone(NAME) is False  # it is still in the cluster
+    attempt = picture.attempts[NAME]
+    assert len(str(attempt.job)) + len(str(attempt.pods)) < 500
+    assert picture.observation(NAME) == first
+    picture.event("pods", "MODIFIED", pod(FINISHED, phase="Succeeded"))
+    assert picture.news(NAME) is None
+
+
+def test_another_job_of_the_name_is_not_buried_with_the_first() -> None:
+    """What belongs to the new carrier is kept until its own end has been told."""
+    picture = Picture()
+    picture.event("jobs", "ADDED", job("u1", "Complete"))
+    picture.news(NAME)
+    picture.event("jobs", "ADDED", job("u2"))
+    picture.forget_gone(NAME)
+
+    again = picture.news(NAME)
+    assert again is not None
+    assert (again.uid, again.phase) == ("u2", P)
