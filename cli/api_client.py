@@ -75,6 +75,17 @@ class ApiClient:
         resources = self._send("GET", _path(organization, "job"), params=params).json().get("data") or []
         return documents.job_of(resources[0]) if resources else None
 
+    def plan(self, organization: str, number: str, *, raw: bool = False) -> dict[str, Any]:
+        """What a run's plan changes, in terraform's words; `raw` is the whole file (an admin's token may)."""
+        params = {"raw": "true"} if raw else {}
+        answer: dict[str, Any] = self._send("GET", _path(organization, "job", number, "plan"), params=params).json()
+        return answer
+
+    def retry_job(self, organization: str, number: str, attributes: dict[str, Any]) -> Job:
+        """A run again; with the attribute `requestId` a repetition answers with the same run."""
+        path = _path(organization, "job", number, "retry")
+        return documents.job(self._send("POST", path, document=documents.document("job", attributes)).json())
+
     def request_status(self, organization: str, number: str, status: str, *, force: bool = False) -> Job:
         """Ask for `approved`, `rejected` or `cancelled`; ApiRefusedError with status 409 when it is too late."""
         attributes: dict[str, Any] = {"status": status} | ({"force": True} if force else {})

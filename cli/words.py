@@ -29,13 +29,16 @@ WORDS: Mapping[str, Word] = {
     "workspace": Word("workspace", "Works with workspaces: list, show, create, set, lock, unlock, delete."),
     "variable": Word("variable", "Works with a workspace's variables: list, set, import, delete."),
     "token": Word("token", "Works with the API's tokens: list, create, delete."),
+    "plan": Word("plan", "Shows what a run's plan changes."),
     "logs": Word("logs", "Write the logs of a run to stdout."),
     "approve": Word("approve", "Let a run that waits for approval go on with its apply."),
     "discard": Word("discard", "Discard the plan of a run that waits for approval."),
     "cancel": Word("cancel", "Cancel a run: terraform is interrupted once and saves its state."),
+    "retry": Word("retry", "Run it again: the whole run, or from one of its steps on."),
     "state": Word("state", "Works with a workspace's state: list its versions, pull one, roll back to one."),
     "backup": Word("backup", "Back up the data directory of an API on SQLite, while it serves or not."),
     "restore": Word("restore", "Restore a back-up, check every state in it, and end the runs that had not ended."),
+    "completion": Word("completion", "Print the completion script of a shell."),
 }
 
 

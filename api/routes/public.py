@@ -23,6 +23,7 @@ from api.routes.terrakube import (
     job,
     organization,
     output,
+    plan,
     step,
     template,
     variable,
@@ -42,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *step.OPERATIONS,
     *history.OPERATIONS,
     *output.OPERATIONS,
+    *plan.OPERATIONS,
     *tokens.OPERATIONS,
 )
 

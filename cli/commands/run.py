@@ -8,9 +8,11 @@ import typer
 
 from cli import options, target
 from cli.console import print_json, say, write_err, write_out
-from cli.exit_codes import for_run
+from cli.exit_codes import ExitCode, for_run
+from cli.interrupts import InterruptedByUserError, Interrupts
 from cli.run import Place, RunOptions, approval_hint, run, summary
 from cli.show import show_list, show_one
+from cli.watch import watch
 from cli.words import DefaultGroup
 
 app = options.group("Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies.", cls=DefaultGroup)
@@ -102,3 +104,18 @@ def shown(
         return
     show_one(found)
     show_list(steps, ("stepNumber", "name", "status", "message"))
+
+
+@app.command("watch")
+def watched(
+    workspace: Annotated[str, typer.Option("--workspace", metavar="NAME", help="Only this workspace's runs.")] = "",
+    organization: options.Organization = "",
+) -> None:
+    """Show the runs that have not ended, as they move, until Ctrl-C; in a pipe a line per move, until none is left."""
+    with options.at(organization) as (api, where):
+        place = target.find_workspace(api, where, workspace).id if workspace else ""
+        with Interrupts().watched() as interrupts:
+            try:
+                watch(api, where.id, place, interrupts)
+            except InterruptedByUserError:
+                raise typer.Exit(ExitCode.LEFT) from None
