@@ -1,21 +1,20 @@
 """The scheduler's loop: wakes when there is work and lets services decide; it decides nothing itself.
 
-Each workspace is looked at on its own and each attempt is launched in its own task, so that nothing blocked
-delays anything else. A slow timer is the safety net for wake-ups that were lost.
+A wake-up says which workspace moved; each is looked at on its own, in turn, and each attempt is launched in its own
+task, so that nothing blocked delays anything else. A slow look at everything is the net for wake-ups that were lost.
 """
 
 import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import structlog
 
 from api import log_context
 from api.domain.entities import Attempt, AttemptState
-from api.domain.slots import in_turn
 from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
 from api.services.ports import WORK_TOPIC, Ports
 from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError, LaunchOrder
@@ -27,6 +26,10 @@ SAFETY_NET_SECONDS = 15.0
 STUCK_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
+#: Workspaces looked at side by side: the database has one writer, and what waits here is not in turn any more.
+MAX_BEGINNING = 8
+#: Orders with a carrier at once: enough to hide its latency.
+MAX_LAUNCHING = 32
 #: How long what is being done may take to end when the scheduler closes.
 _CLOSING_SECONDS = 5.0
 
@@ -37,8 +40,11 @@ class Scheduler:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        #: asked for while it was being done: what the task read may be older than the wake-up
-        self._again: set[str] = set()
+        #: workspaces to look at again: asked for while they were looked at
+        self._again: dict[str, tuple[str, str]] = {}
+        self._beginning = 0
+        self._ordered = 0  # orders that wait for others to be taken by the carrier
+        self._launching = asyncio.Semaphore(MAX_LAUNCHING)
         self._loop: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._looked_at = time.monotonic()  # the end of the last round that went well
@@ -106,28 +112,48 @@ class Scheduler:
             await bell.wait(max(look_at - time.monotonic(), 0))
 
     async def _round(self, *, look_at_carriers: bool) -> None:
+        turns = self._ports.turns
         async with self._ports.database.reading() as tx:
-            waiting = await tx.workspaces_with_work()
             slots = await start_next_step.slots(self._ports, tx)
-        # who finds no slot is not looked at: the end of a run under way rings the bell
-        for workspace_id in in_turn(slots, waiting):
-            self._once(f"workspace {workspace_id}", self._schedule(workspace_id))
+            for organization_id, workspace_id in await tx.workspaces_with_work() if look_at_carriers else ():
+                turns.add(organization_id, workspace_id)
+        # who finds no slot keeps his place: the end of a run under way rings the bell
+        # and nothing more is begun while orders queue up before the carrier
+        room = MAX_BEGINNING - self._beginning if self._ordered < MAX_LAUNCHING else 0
+        for organization_id, workspace_id in turns.take(slots, room):
+            self._begin(organization_id, workspace_id)
         for attempt, force in await stop_attempts.attempts_to_stop(self._ports):
             self._once(f"stop {attempt.name} {force}", self._stop(attempt, force=force))
         if look_at_carriers:
             await self._look()
 
-    async def _schedule(self, workspace_id: str) -> None:
+    def _begin(self, organization_id: str, workspace_id: str) -> None:
+        name = f"workspace {workspace_id}"
+        if name in self._tasks:  # what it reads may be older than this wake-up
+            self._again[name] = (organization_id, workspace_id)
+            return
+        self._beginning += 1
+        self._once(name, self._schedule(organization_id, workspace_id))
+
+    async def _schedule(self, organization_id: str, workspace_id: str) -> None:
         log_context.begin(workspace_id=workspace_id)
-        for order in await start_next_step.start_next_step(self._ports, workspace_id):
-            self._once(f"launch {order.name}", self._launch(order))
+        try:
+            for order in await start_next_step.start_next_step(self._ports, workspace_id):
+                self._once(f"launch {order.name}", self._launch(order))
+        except Exception:
+            self._ports.turns.add(organization_id, workspace_id)  # nothing was begun: it is looked at again
+            raise
+        finally:
+            self._beginning -= 1
+        self._ports.bells.ring(WORK_TOPIC)  # the next may have its turn
 
     async def _launch(self, order: LaunchOrder) -> None:
         log_context.begin(attempt=order.name, run_id=order.job_data.run_id, workspace_id=order.job_data.workspace_id)
         delay = _FIRST_DELAY_SECONDS
         while not self._closing.is_set():
             try:
-                await launch_attempt.launch_attempt(self._ports, order)
+                async with self._turn_to_launch():
+                    await launch_attempt.launch_attempt(self._ports, order)
             except CarrierUnavailableError as error:
                 _log.warning("carrier_unavailable", attempt=order.name, message=str(error))
                 await launch_attempt.note_unavailable(self._ports, order.name, str(error))
@@ -135,6 +161,20 @@ class Scheduler:
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
             else:
                 return
+
+    @contextlib.asynccontextmanager
+    async def _turn_to_launch(self) -> AsyncIterator[None]:
+        self._ordered += 1
+        try:
+            await self._launching.acquire()
+        finally:
+            self._ordered -= 1
+        try:
+            yield
+        finally:
+            self._launching.release()
+            if self._ordered == 0:
+                self._ports.bells.ring(WORK_TOPIC)  # workspaces may begin again
 
     async def _stop(self, attempt: Attempt, *, force: bool) -> None:
         log_context.begin(attempt=attempt.name, run_id=attempt.run_id, workspace_id=attempt.workspace_id)
@@ -196,7 +236,6 @@ class Scheduler:
             return
         if name in self._tasks:
             work.close()
-            self._again.add(name)
             return
         task = asyncio.create_task(work, name=name)
         self._tasks[name] = task
@@ -209,6 +248,6 @@ class Scheduler:
         if error := task.exception():
             _log.error("scheduling_failed", what=name, exc_info=error)
             asyncio.get_running_loop().call_later(1, self._ports.bells.ring, WORK_TOPIC)
-        elif name in self._again:
+        if again := self._again.pop(name, None):
+            self._ports.turns.add(*again)
             self._ports.bells.ring(WORK_TOPIC)
-        self._again.discard(name)

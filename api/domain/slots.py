@@ -5,9 +5,11 @@ begins, and by services/read_runs for the reason. A run has a slot while a step 
 that waits for an approval has none, a plan-only run counts like any other.
 """
 
-from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import heapq
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +40,60 @@ def waiting_for(slots: Slots, organization_id: str) -> str:
     return f"waiting for a free slot: {own} of {slots.per_organization} runs of this organization are under way"
 
 
-def in_turn(slots: Slots, waiting: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The workspaces among `waiting` (organization and workspace) that may begin a run now, whose turn it is first.
+def in_turn(slots: Slots, waiting: Mapping[str, Iterable[str]], at_most: int) -> tuple[tuple[str, str], ...]:
+    """The next workspaces (organization and workspace) that may begin a run now, whose turn it is first.
 
     Organizations take turns, those with the fewest runs under way in front; each keeps the order of its own.
     """
-    queues: dict[str, deque[str]] = defaultdict(deque)
-    for organization_id, workspace_id in waiting:
-        queues[organization_id].append(workspace_id)
-    used = {owner: slots.under_way.get(owner, 0) for owner in queues}
-    left = {owner: slots.free(owner) for owner in queues}
-    room = max(slots.overall - sum(slots.under_way.values()), 0) if slots.overall else len(waiting)
-    chosen: list[str] = []
-    while len(chosen) < room:
-        able = [owner for owner, queue in queues.items() if queue and left[owner] != 0]
-        if not able:
-            break
-        least = min(used[owner] for owner in able)
-        for owner in [owner for owner in able if used[owner] == least][: room - len(chosen)]:
-            chosen.append(queues[owner].popleft())
-            used[owner] += 1
-            if (still := left[owner]) is not None:
-                left[owner] = still - 1
+    in_all = sum(slots.under_way.values())
+    room = min(at_most, max(slots.overall - in_all, 0)) if slots.overall else at_most
+    ceiling = slots.per_organization or math.inf
+    heap = [(slots.under_way.get(owner, 0), place, owner) for place, owner in enumerate(waiting)]
+    heapq.heapify(heap)
+    queues = {owner: iter(queue) for owner, queue in waiting.items()}
+    chosen: list[tuple[str, str]] = []
+    while heap and len(chosen) < room:
+        used, place, owner = heap[0]
+        workspace_id = next(queues[owner], None) if used < ceiling else None
+        if workspace_id is None:
+            heapq.heappop(heap)
+            continue
+        chosen.append((owner, workspace_id))
+        heapq.heapreplace(heap, (used + 1, place, owner))
     return tuple(chosen)
+
+
+class Turns:
+    """The workspaces to look at, by organization, each in the order in which they came. Only a hint, kept in memory:
+    after a start and from time to time it is filled from the database."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, OrderedDict[str, None]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def add(self, organization_id: str, workspace_id: str, *, first: bool = False) -> None:
+        """Have it looked at; one that waits already keeps its place."""
+        queue = self._queues.setdefault(organization_id, OrderedDict())
+        new = workspace_id not in queue
+        queue.setdefault(workspace_id)
+        if new and first:
+            queue.move_to_end(workspace_id, last=False)
+
+    def take(self, slots: Slots, at_most: int) -> tuple[tuple[str, str], ...]:
+        """The next ones whose turn it is; they wait no longer. An organization that was served goes behind the rest."""
+        chosen = in_turn(slots, self._queues, at_most)
+        for organization_id, workspace_id in chosen:
+            queue = self._queues.pop(organization_id)
+            del queue[workspace_id]
+            if queue:
+                self._queues[organization_id] = queue
+        return chosen
+
+    def position(self, slots: Slots, organization_id: str, workspace_id: str) -> int | None:
+        """At which place from 1 its turn comes if no other comes in between; None when it does not wait here."""
+        if workspace_id not in self._queues.get(organization_id, ()):
+            return None
+        order = in_turn(replace(slots, overall=0, per_organization=0), self._queues, len(self))
+        return order.index((organization_id, workspace_id)) + 1

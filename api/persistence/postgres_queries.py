@@ -54,9 +54,9 @@ class PostgresWriteQueries(WriteQueries):
         await self._hold_workspaces(workspace_id)
         return await super().unfinished_runs(workspace_id)
 
-    async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
+    async def startable_runs(self, workspace_id: str, at_most: int) -> tuple[Run, ...]:
         await self._hold_workspaces(workspace_id)
-        return await super().startable_runs(workspace_id)
+        return await super().startable_runs(workspace_id, at_most)
 
     async def newest_configuration(self, workspace_id: str) -> ConfigurationVersion | None:
         await self._hold_workspaces(workspace_id)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Select, Table, and_, delete, func, insert, or_, select, text, union_all, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,7 +16,7 @@ from api.domain import entities
 from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Event, Run, RunRecord, Step, Template
 from api.persistence import tables
 from api.services.ports import AlreadyExistsError, Listing, Page
-from common.statuses import FINAL_RUN_STATUSES, RunStatus, StepStatus
+from common.statuses import RunStatus
 
 Entity = TypeVar("Entity")
 
@@ -33,8 +33,6 @@ TABLES: Mapping[type, Table] = {
     entities.Token: tables.tokens,
     entities.Event: tables.events,
 }
-
-_UNDER_WAY = (StepStatus.LAUNCHING, StepStatus.RUNNING)
 
 
 class ReadQueries:
@@ -75,7 +73,7 @@ class ReadQueries:
         return await self._all(Run, rows.order_by(tables.runs.c.number))
 
     async def workspaces_with_work(self) -> tuple[tuple[str, str], ...]:
-        queued = select(tables.steps.c.run_id).where(tables.steps.c.status == StepStatus.QUEUED)
+        queued = select(tables.steps.c.run_id).where(text("steps.status = 'queued'"))
         free = select(tables.workspaces.c.id).where(
             tables.workspaces.c.locked.is_(False), tables.workspaces.c.taken_by == ""
         )
@@ -90,35 +88,36 @@ class ReadQueries:
         return tuple((owner, workspace) for owner, workspace in (await self._connection.execute(first_asked)).all())
 
     async def runs_under_way(self) -> Mapping[str, int]:
-        # literal words, so that the planner may use the partial index
-        under_way = select(tables.steps.c.run_id).where(tables.steps.c.status.in_(_UNDER_WAY))
+        under_way = select(tables.steps.c.run_id).where(text("steps.status IN ('launching', 'running')"))
         rows = select(tables.runs.c.organization_id, func.count()).where(tables.runs.c.id.in_(under_way))
         grouped = await self._connection.execute(rows.group_by(tables.runs.c.organization_id))
         return {row[0]: row[1] for row in grouped.all()}
 
-    async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
-        runs = tables.runs
-        of_workspace = and_(runs.c.workspace_id == workspace_id, _unfinished())
-        first = (
-            select(runs.c.id)
-            .where(of_workspace, runs.c.status == RunStatus.PENDING, runs.c.plan_only.is_(False))
-            .order_by(runs.c.number)
-            .limit(1)
+    async def startable_runs(self, workspace_id: str, at_most: int) -> tuple[Run, ...]:
+        runs, steps = tables.runs, tables.steps
+        queued = (
+            select(steps.c.run_id)
+            .join(runs, runs.c.id == steps.c.run_id)
+            .where(text("steps.status = 'queued'"), runs.c.workspace_id == workspace_id)
         )
-        chosen = or_(runs.c.status != RunStatus.PENDING, runs.c.plan_only, runs.c.id.in_(first))
-        rows = select(runs).where(of_workspace, chosen)
-        return await self._all(Run, rows.order_by(runs.c.number))
+        plans = _waiting(runs.c.id, workspace_id, plan_only=True).limit(at_most).subquery()
+        first = _waiting(runs.c.id, workspace_id, plan_only=False).limit(1).subquery()
+        chosen = union_all(queued, select(plans.c.id), select(first.c.id))
+        return await self._all(Run, select(runs).where(runs.c.id.in_(chosen), _unfinished()).order_by(runs.c.number))
+
+    async def first_waiting(self, workspace_id: str) -> Run | None:
+        return await self._first(Run, _waiting(tables.runs, workspace_id, plan_only=False).limit(1))
+
+    async def count_waiting_before(self, workspace_id: str, number: int) -> int:
+        before = _waiting(tables.runs.c.id, workspace_id, plan_only=False).where(tables.runs.c.number < number)
+        return await self._connection.scalar(select(func.count()).select_from(before.order_by(None).subquery())) or 0
+
+    async def attempts_of_canceled_runs(self) -> tuple[Attempt, ...]:
+        canceled = select(tables.runs.c.id).where(text(tables.CANCELED))
+        return await self._all(Attempt, _of_steps_under_way().where(tables.steps.c.run_id.in_(canceled)))
 
     async def attempts_under_way(self) -> tuple[Attempt, ...]:
-        joined = and_(
-            tables.steps.c.id == tables.attempts.c.step_id, tables.steps.c.attempt == tables.attempts.c.number
-        )
-        rows = (
-            select(tables.attempts)
-            .join(tables.steps, joined)
-            .where(tables.steps.c.status.in_(_UNDER_WAY), tables.attempts.c.state != AttemptState.SETTLED)
-        )
-        return await self._all(Attempt, rows)
+        return await self._all(Attempt, _of_steps_under_way())
 
     async def newest_configuration(self, workspace_id: str) -> ConfigurationVersion | None:
         table = tables.configuration_versions
@@ -214,8 +213,26 @@ def where_equal(kind: type, equal: Mapping[str, Any]) -> Select[Any]:
 
 
 def _unfinished() -> Any:
-    # literal words, so that the planner may use the partial index
-    return tables.runs.c.status.not_in(sorted(FINAL_RUN_STATUSES))
+    # the very words of the partial index, so that the planner may use it
+    return text("runs." + tables.UNFINISHED)
+
+
+def _waiting(what: Any, workspace_id: str, *, plan_only: bool) -> Select[Any]:
+    """The workspace's pending runs of that kind, by number."""
+    runs = tables.runs
+    pending = (text("runs." + tables.WAITING), runs.c.workspace_id == workspace_id, runs.c.plan_only == plan_only)
+    return select(what).where(*pending).order_by(runs.c.number)
+
+
+def _of_steps_under_way() -> Select[Any]:
+    """Attempts that may have a carrier: the current ones of steps under way, but for those that have reported."""
+    steps, attempts = tables.steps, tables.attempts
+    joined = and_(steps.c.id == attempts.c.step_id, steps.c.attempt == attempts.c.number)
+    return (
+        select(attempts)
+        .join(steps, joined)
+        .where(text("steps.status IN ('launching', 'running')"), attempts.c.state != AttemptState.SETTLED)
+    )
 
 
 def _row(entity: Any) -> dict[str, Any]:

@@ -121,9 +121,13 @@ templates = Table(
 )
 
 #: SQL for "this run has not ended", for partial indexes.
-_UNFINISHED = "status NOT IN (" + ", ".join(f"'{status}'" for status in sorted(FINAL_RUN_STATUSES)) + ")"
+UNFINISHED = "status NOT IN (" + ", ".join(f"'{status}'" for status in sorted(FINAL_RUN_STATUSES)) + ")"
+#: SQL for "this run is to be canceled".
+CANCELED = f"cancel IS NOT NULL AND {UNFINISHED}"
+#: SQL for "this run has not begun".
+WAITING = "status = 'pending'"
 #: SQL for "this run has its workspace": begun, not ended, not plan-only. One per workspace, whatever happens.
-_TAKING = f"{_UNFINISHED} AND status <> 'pending' AND NOT plan_only"
+_TAKING = f"{UNFINISHED} AND status <> 'pending' AND NOT plan_only"
 
 runs = Table(
     "runs",
@@ -169,7 +173,16 @@ runs = Table(
     UniqueConstraint("workspace_id", "request_id"),
     Index(None, "organization_id", "id"),
     Index(None, "workspace_id", "id"),
-    Index("ix_runs_unfinished", "workspace_id", sqlite_where=text(_UNFINISHED), postgresql_where=text(_UNFINISHED)),
+    Index("ix_runs_unfinished", "workspace_id", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
+    Index("ix_runs_canceled", "id", sqlite_where=text(CANCELED), postgresql_where=text(CANCELED)),
+    Index(
+        "ix_runs_waiting",
+        "workspace_id",
+        "plan_only",
+        "number",
+        sqlite_where=text(WAITING),
+        postgresql_where=text(WAITING),
+    ),
     Index(
         "uq_runs_one_takes_a_workspace",
         "workspace_id",

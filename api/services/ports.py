@@ -5,11 +5,12 @@ Implemented by api/persistence and api/launchers, put together in api/app.py. A 
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template
+from api.domain.slots import Turns
 from common.launcher_port import Launcher
 
 Entity = TypeVar("Entity")
@@ -73,9 +74,21 @@ class Reading(Protocol):
         """Organization id -> how many of its runs have a step that is launching or running."""
         ...
 
-    async def startable_runs(self, workspace_id: str) -> tuple[Run, ...]:
-        """The workspace's runs under way, its pending plan-only ones and the first of the others, by number: what
-        waits behind that one, thousands perhaps, need not be read."""
+    async def startable_runs(self, workspace_id: str, at_most: int) -> tuple[Run, ...]:
+        """The workspace's runs with a queued step, its first pending plan-only ones and the first of the others, by
+        number: what waits behind those, thousands perhaps, need not be read."""
+        ...
+
+    async def first_waiting(self, workspace_id: str) -> Run | None:
+        """The first pending run of the workspace that wants it for itself."""
+        ...
+
+    async def count_waiting_before(self, workspace_id: str, number: int) -> int:
+        """How many pending runs of the workspace want it for themselves and have a smaller number."""
+        ...
+
+    async def attempts_of_canceled_runs(self) -> tuple[Attempt, ...]:
+        """Those of the attempts under way whose run is to be canceled."""
         ...
 
     async def attempts_under_way(self) -> tuple[Attempt, ...]:
@@ -277,6 +290,7 @@ class Ports:
     clock: Callable[[], datetime]
     launchers: Mapping[str, Launcher]
     rules: Rules
+    turns: Turns = field(default_factory=Turns)  # the workspaces that the scheduler is to look at
 
 
 #: Topics of the bells.

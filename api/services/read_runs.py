@@ -40,8 +40,18 @@ class LogPlace:
     offset: int = 0
 
 
-async def get_run(ports: Ports, principal: Principal, organization_id: str, reference: str) -> tuple[RunRecord, str]:
-    """A run by number or id, and what it waits for (a sentence, or empty)."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a run waits for, as a sentence (empty: for nothing), and its place in that queue from 1, if it has one."""
+
+    reason: str = ""
+    position: int | None = None
+
+
+async def get_run(
+    ports: Ports, principal: Principal, organization_id: str, reference: str
+) -> tuple[RunRecord, Waiting]:
+    """A run by number or id, and what it waits for."""
     async with ports.database.reading() as tx:
         record = await visible_record(tx, principal, organization_id, reference)
         return record, await _waiting_for(ports, tx, record)
@@ -102,24 +112,36 @@ async def _part(ports: Ports, step: Step, offset: int, limit: int) -> LogPart:
     return LogPart(content, offset + len(content), size, step.status in FINAL_STEP_STATUSES)
 
 
-async def _waiting_for(ports: Ports, tx: Reading, record: RunRecord) -> str:
+async def _waiting_for(ports: Ports, tx: Reading, record: RunRecord) -> Waiting:
     """What the run waits for: its turn in the workspace, a slot, or what its carrier waits for."""
     run = record.run
-    launching = next((step.message for step in record.steps if step.status is StepStatus.LAUNCHING), "")
-    if launching or (reason := await _waiting_for_workspace(tx, run)):
-        return launching or reason
-    if run.status is RunStatus.PENDING or run_transitions.queued_step(record):
-        return slots.waiting_for(await start_next_step.slots(ports, tx), run.organization_id)
-    return ""
+    if reason := next((step.message for step in record.steps if step.status is StepStatus.LAUNCHING), ""):
+        return Waiting(reason)
+    if run.status is not RunStatus.PENDING and not run_transitions.queued_step(record):
+        return Waiting()
+    return await _waiting_for_workspace(tx, run) or await _waiting_for_slot(ports, tx, run)
 
 
-async def _waiting_for_workspace(tx: Reading, run: Run) -> str:
-    if run.status is not RunStatus.PENDING:
-        return ""
-    workspace = await tx.get(Workspace, run.workspace_id)
-    unfinished = await tx.unfinished_runs(run.workspace_id)
-    earlier = [other for other in unfinished if other.number < run.number]
-    return workspace_queue.waiting_for(workspace, run, earlier) if workspace else ""
+async def _waiting_for_workspace(tx: Reading, run: Run) -> Waiting | None:
+    workspace = await tx.get(Workspace, run.workspace_id) if run.status is RunStatus.PENDING else None
+    if workspace is None or run.plan_only:
+        return None
+    first = await tx.get(Run, workspace.taken_by) if workspace.taken_by else await tx.first_waiting(workspace.id)
+    earlier = [first] if first and first.number < run.number else []
+    reason = workspace_queue.waiting_for(workspace, run, earlier)
+    if not reason:
+        return None
+    before = await tx.count_waiting_before(workspace.id, run.number)
+    return Waiting(reason, before + 1)
+
+
+async def _waiting_for_slot(ports: Ports, tx: Reading, run: Run) -> Waiting:
+    limits = await start_next_step.slots(ports, tx)
+    position = ports.turns.position(limits, run.organization_id, run.workspace_id)
+    reason = slots.waiting_for(limits, run.organization_id)
+    if reason and position:
+        reason = f"{reason} (position {position})"
+    return Waiting(reason, position)
 
 
 async def get_state(

@@ -37,7 +37,7 @@ _TAIL_CHARACTERS = 1500
 
 async def settle(ports: Ports, observation: CarrierObservation) -> None:
     """Take an observation into account; late, repeated and foreign ones change nothing."""
-    if await _stale(ports, observation):
+    if await _stale(ports, observation) or observation.phase is CarrierPhase.RUNNING:
         return
     hint = await _hint(ports, observation) if observation.phase in _GONE else ""
     now = ports.clock()

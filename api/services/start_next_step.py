@@ -25,6 +25,9 @@ from common.job_data import JobData
 from common.launcher_port import LaunchOrder
 from common.statuses import IllegalTransitionError, RunStatus
 
+#: Runs of one workspace (plan-only ones but for one) that begin in one transaction, for others to have their turn.
+MAX_AT_ONCE = 8
+
 
 async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder, ...]:
     """Begin what may begin in the workspace and save the intent to launch; the orders to carry out now."""
@@ -33,13 +36,16 @@ async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder,
         workspace = await tx.get(Workspace, workspace_id)
         if workspace is None:
             return ()
+        able = await _ready(tx, workspace)
         # counted inside the transaction: of two that begin at once the second sees the first
-        free = (await slots(ports, tx)).free(workspace.organization_id)
-        ready = (await _ready(tx, workspace))[:free]
+        free = (await slots(ports, tx)).free(workspace.organization_id) if able else None
+        ready = able[:free][:MAX_AT_ONCE]
         moved = [await _intend(ports, tx, workspace, record, now) for record in ready]
         orders = [await order_for(ports, tx, record, attempt) for record, attempt in moved if attempt]
     for record, _ in moved:
         transitions.tell(ports, record)
+    if len(able) > len(ready):  # for want of a slot it keeps its place; else others have their turn first
+        ports.turns.add(workspace.organization_id, workspace.id, first=not ready)
     return tuple(orders)
 
 
@@ -90,11 +96,12 @@ async def shape_of(tx: Reading, workspace_id: str) -> dict[str, str]:
 
 
 async def _ready(tx: Reading, workspace: Workspace) -> list[RunRecord]:
-    """Runs that begin now, and runs under way with a queued step; the latter first."""
-    unfinished = await tx.startable_runs(workspace.id)
+    """Runs that begin now, and runs under way with a queued step; the latter first. One more than begin at once."""
+    unfinished = await tx.startable_runs(workspace.id, MAX_AT_ONCE + 1)
     under_way = [run for run in unfinished if run.status is not RunStatus.PENDING]
     begins = workspace_queue.startable(workspace, unfinished)
-    records = [await tx.record(run.id) for run in (*under_way, *begins)]
+    able = (*under_way, *begins)[: MAX_AT_ONCE + 1]
+    records = [await tx.record(run.id) for run in able]
     return [
         record
         for record in records

@@ -15,10 +15,10 @@ async def attempts_to_stop(ports: Ports) -> tuple[tuple[Attempt, bool], ...]:
     """Attempts whose carrier must end, each with whether by force."""
     now = ports.clock()
     async with ports.database.reading() as tx:
-        under_way = await tx.attempts_under_way()
+        canceled = await tx.attempts_of_canceled_runs()
     return tuple(
         (attempt, forced)
-        for attempt in under_way
+        for attempt in canceled
         if (forced := must_stop(attempt, now, ports.rules.cancel_grace_seconds)) is not None
     )
 

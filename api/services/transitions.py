@@ -12,7 +12,7 @@ from api.domain import events, step_line
 from api.domain.entities import Run, RunRecord, Workspace
 from api.services.ports import WORK_TOPIC, Ports, Writing, decision_topic, run_topic, step_topic, workspace_topic
 from common.failure_reasons import FailureReason
-from common.statuses import FINAL_RUN_STATUSES
+from common.statuses import FINAL_RUN_STATUSES, RunStatus, StepStatus
 
 _log = structlog.get_logger()
 
@@ -39,7 +39,14 @@ def tell(ports: Ports, record: RunRecord) -> None:
         ports.bells.ring(step_topic(step.id))
         ports.bells.ring(decision_topic(step.id))
     ports.bells.ring(workspace_topic(record.run.workspace_id))
+    # what may begin now: this run, its next step, or whoever waited for its workspace
+    if record.run.status in FINAL_RUN_STATUSES or record.run.status is RunStatus.PENDING or _queued(record):
+        ports.turns.add(record.run.organization_id, record.run.workspace_id)
     ports.bells.ring(WORK_TOPIC)
+
+
+def _queued(record: RunRecord) -> bool:
+    return any(step.status is StepStatus.QUEUED for step in record.steps)
 
 
 def _same_hold(old: Run, new: Run) -> bool:

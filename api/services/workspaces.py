@@ -76,6 +76,7 @@ async def change_workspace(
         except AlreadyExistsError as error:
             raise ConflictError(f"name: workspace {changed.name!r} exists already in this organization") from error
     ports.bells.ring(workspace_topic(workspace_id))
+    ports.turns.add(organization_id, workspace_id)
     ports.bells.ring(WORK_TOPIC)
     return changed
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.domain.slots import Slots, in_turn, waiting_for
+from api.domain.slots import Slots, Turns, in_turn, waiting_for
 
-A3_B1 = (("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"))
+A3_B1 = {"a": ["a1", "a2", "a3"], "b": ["b1"]}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,8 @@ def test_organizations_take_turns(
 ) -> None:
     """Never more than there is room for; in turn between organizations, in order within one."""
     slots = Slots(overall=overall, per_organization=per_organization, under_way=under_way)
-    assert in_turn(slots, A3_B1) == expected
+    assert tuple(workspace for _, workspace in in_turn(slots, A3_B1, 100)) == expected
+    assert len(in_turn(slots, A3_B1, 1)) == min(len(expected), 1)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,20 @@ def test_a_run_says_which_limit_it_meets(
     """The sentence names the limit that is reached."""
     slots = Slots(overall=overall, per_organization=per_organization, under_way=under_way)
     assert waiting_for(slots, "a") == expected
+
+
+def test_turns_are_kept_and_given_once() -> None:
+    """Each keeps its place, one that must come back may stand in front, and who was served goes behind the others."""
+    turns, free = Turns(), Slots(under_way={})
+    for organization_id, workspace_id in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a1"), ("b", "b2")]:
+        turns.add(organization_id, workspace_id)
+    assert [turns.position(free, workspace[0], workspace) for workspace in ("a1", "b1", "a2", "b2")] == [1, 2, 3, 4]
+    assert turns.position(free, "c", "c1") is None
+    assert turns.take(free, 1) == (("a", "a1"),)
+    assert turns.take(free, 1) == (("b", "b1"),)
+    turns.add("a", "a1", first=True)
+    turns.add("a", "a2", first=True)
+    assert len(turns) == 3
+    assert turns.take(free, 9) == (("a", "a1"), ("b", "b2"), ("a", "a2"))
+    assert turns.take(free, 9) == ()
+    assert turns.position(free, "a", "a1") is None

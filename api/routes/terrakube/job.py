@@ -111,6 +111,7 @@ class JobRead(Read):
     failure_reason: str | None
     message: str
     waiting_for: str
+    queue_position: int | None
     template_name: str = Field(serialization_alias="templateReference")
     configuration_id: str = Field(serialization_alias="configuration")
     source: str = Field(serialization_alias="overrideSource")
@@ -139,7 +140,7 @@ class JobRead(Read):
     finished_at: datetime | None = Field(serialization_alias="finishedDate")
 
 
-_COMPUTED = {"status", "run_status", "waiting_for"}
+_COMPUTED = {"status", "run_status", "waiting_for", "queue_position"}
 _PLAIN = tuple(name for name in JobRead.model_fields if name not in _COMPUTED)
 
 
@@ -164,12 +165,13 @@ class OneJobQuery(Query):
     include: Literal["step"] | None = None
 
 
-def encoded(run: Run, record: RunRecord | None = None, waiting_for: str = "") -> dict[str, Any]:
+def encoded(run: Run, record: RunRecord | None = None, waiting: read_runs.Waiting | None = None) -> dict[str, Any]:
     """The resource object; with its steps' ids where the record is there."""
     read = JobRead(
         status=WORDS[run.status][2].value,
         run_status=run.status.value,
-        waiting_for=waiting_for,
+        waiting_for=waiting.reason if waiting else "",
+        queue_position=waiting.position if waiting else None,
         **{name: getattr(run, name) for name in _PLAIN},
     )
     path = f"/api/v1/organization/{run.organization_id}/job/{run.number}"
@@ -202,10 +204,10 @@ async def _create(call: Call) -> Response:
 
 
 async def _get(call: Call) -> Response:
-    record, waiting_for = await read_runs.get_run(call.ports, call.principal, call.organization, call.path("job"))
+    record, waiting = await read_runs.get_run(call.ports, call.principal, call.organization, call.path("job"))
     wanted = call.query(OneJobQuery).include == "step"
     included = [steps.encoded(call, record.run, step) for step in record.steps] if wanted else []
-    return jsonapi.one(encoded(record.run, record, waiting_for), included=included)
+    return jsonapi.one(encoded(record.run, record, waiting), included=included)
 
 
 async def _retry(call: Call) -> Response:
