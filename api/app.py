@@ -20,6 +20,9 @@ from starlette.applications import Starlette
 
 from api.bells import LocalBells
 from api.launchers.local_process import LocalProcessLauncher
+from api.mirrors.engine_archives import EngineArchiveFiles
+from api.mirrors.release_mirror import ReleaseMirror
+from api.mirrors.signatures import Keyring
 from api.persistence import object_stores, sealing
 from api.persistence.artifacts import SealedArtifacts
 from api.persistence.codes import DerivedCodes
@@ -63,18 +66,18 @@ def build(settings: Settings, api_url: str) -> Server:
     yields the first admin token when one was made.
     """
     data = settings.data_dir
-    _make_directory("PODFORM_DATA_DIR", data)
-    if settings.root_working_directory is not None:
-        _make_directory("Terraform__RootWorkingDirectory", settings.root_working_directory)
+    _make_directories(settings)
     master_key = _master_key(settings)
     sealer = Sealer(master_key)
     bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
     database = _database(settings, sealer)
     internal_secret = _internal_secret(settings)
     points = _failpoints(settings)
+    artifacts = SealedArtifacts(bucket or data / "artifacts", sealer)
     ports = Ports(
         database=database,
-        artifacts=SealedArtifacts(bucket or data / "artifacts", sealer),
+        artifacts=artifacts,
+        engines=(archives := EngineArchiveFiles(data / "engines", artifacts, _mirrors(settings))),
         logs=FileLogs(data / "logs"),
         bells=LocalBells(),
         codes=DerivedCodes(master_key),
@@ -84,7 +87,6 @@ def build(settings: Settings, api_url: str) -> Server:
     )
     ports = points.around(ports) if points else ports
     scheduler = Scheduler(ports)
-
     checks = {"scheduler": scheduler.problem, "disk": lambda: _disk_problem(data, settings.minimum_free_bytes)}
 
     @asynccontextmanager
@@ -98,6 +100,7 @@ def build(settings: Settings, api_url: str) -> Server:
             yield fresh
         finally:
             await scheduler.close()
+            await archives.close()
             await database.close()
 
     app = Starlette(
@@ -175,6 +178,22 @@ def _launchers(settings: Settings, internal_secret: str, points: Failpoints | No
             )
         launchers["kubernetes"] = _kubernetes(settings)
     return launchers
+
+
+def _mirrors(settings: Settings) -> dict[str, ReleaseMirror]:
+    if settings.ca_file is not None:
+        _read("PODFORM_CA_FILE", settings.ca_file)
+    keyring = Keyring(settings.engine_keys_file) if settings.engine_keys_file else None
+    places = {
+        "terraform": (settings.engine_mirror_terraform, settings.engine_index_terraform),
+        "tofu": (settings.engine_mirror_tofu, settings.engine_index_tofu),
+    }
+    ca_file = str(settings.ca_file or "")
+    return {
+        name: ReleaseMirror(name, base, index=index, keyring=keyring, ca_file=ca_file)
+        for name, (base, index) in places.items()
+        if base
+    }
 
 
 def _for_executors(settings: Settings) -> dict[str, str]:
@@ -269,6 +288,12 @@ def _made(setting: str, path: Path) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise BadInputError(setting, f"{path} cannot be read or made: {why}") from error
+
+
+def _make_directories(settings: Settings) -> None:
+    _make_directory("PODFORM_DATA_DIR", settings.data_dir)
+    if settings.root_working_directory is not None:
+        _make_directory("Terraform__RootWorkingDirectory", settings.root_working_directory)
 
 
 def _make_directory(setting: str, path: Path) -> None:

@@ -224,6 +224,32 @@ class Settings(BaseModel):
         description="Where installed providers are kept for later steps; absent = `providers` beside their work",
     )
 
+    # engines that the API fetches for its executors
+    engine_mirror_terraform: str = Field(
+        "",
+        alias="PODFORM_ENGINE_MIRROR_TERRAFORM",
+        description="Release mirror of terraform, a URL or a directory; empty: nothing is ever fetched",
+    )
+    engine_mirror_tofu: str = Field(
+        "", alias="PODFORM_ENGINE_MIRROR_TOFU", description="Release mirror of tofu, likewise"
+    )
+    engine_index_terraform: str = Field(
+        "",
+        alias="PODFORM_ENGINE_INDEX_TERRAFORM",
+        description="Its index of versions, where that is not index.json or api.json of the mirror",
+    )
+    engine_index_tofu: str = Field("", alias="PODFORM_ENGINE_INDEX_TOFU", description="The same for tofu")
+    engine_keys_file: Path | None = Field(
+        None,
+        alias="PODFORM_ENGINE_KEYS_FILE",
+        description="Public keys (gpg --export) of which one must have signed SHA256SUMS; absent = checksums alone",
+    )
+    ca_file: Path | None = Field(
+        None,
+        alias="PODFORM_CA_FILE",
+        description="PEM file of further authorities for mirrors; local executors get it for TLS to the API",
+    )
+
     # Kubernetes mode
     kubernetes_enabled: bool = Field(
         default=False,
@@ -304,6 +330,13 @@ class Settings(BaseModel):
         if not set(names) <= {"https", "http", "file"}:
             raise ValueError("must be a comma list of https, http and file")
         return ",".join(names)
+
+    @field_validator("engine_mirror_terraform", "engine_mirror_tofu", "engine_index_terraform", "engine_index_tofu")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?|/.*", value):
+            raise ValueError("must be an http or https URL without a password, or the absolute path of a directory")
+        return value
 
     @model_validator(mode="after")
     def _one_namespace(self) -> "Settings":

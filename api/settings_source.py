@@ -23,7 +23,6 @@ _OTHERS = frozenset(
         "PODFORM_API_WAIT_SECONDS",
         "PODFORM_PYTHON",
         "PODFORM_WORK_DIR",
-        "PODFORM_CA_FILE",
         "PODFORM_INTERRUPT_GRACE_SECONDS",
     }
 )

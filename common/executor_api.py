@@ -30,6 +30,10 @@ STATE = "state"
 LOG = "log"
 #: GET ?wait=SECONDS: long-poll, 200 HeartbeatAnswer; answers at once when a cancel is there.
 HEARTBEAT = "heartbeat"
+#: GET ?platform=linux_amd64: 200 {"version", "sha256", "size"} of an engine that fits, 202 while it is fetched.
+ENGINE = "engine"
+#: GET ?version=&platform=: the engine's archive with SHA256_HEADER; a Range is honoured.
+ENGINE_ARCHIVE = "engine/archive"
 #: PUT and GET artifacts/{name}: raw bytes with SHA256_HEADER; GET reads what an earlier step of the run left.
 ARTIFACTS = "artifacts"
 #: POST: a step report (common/step_report.py); 200 however often it comes.
@@ -65,6 +69,7 @@ class Refusal(StrEnum):
     UNKNOWN = "unknown"  # no such step, or the secret, claim code or token does not fit
     GAP = "gap"  # a log append starts beyond the end; `expected` says where to go on
     STATE_CONFLICT = "state_conflict"  # serial, lineage or md5 do not fit
+    ENGINE_UNAVAILABLE = "engine_unavailable"  # no engine that fits is known or can be fetched
     BAD_REQUEST = "bad_request"  # the request itself is malformed
 
 

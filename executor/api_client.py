@@ -7,13 +7,14 @@ closed): repeating is the business of delivery.py. Raises UnavailableError or Re
 import http.client
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from common import environment, executor_api, step_report
+from common import environment, executor_api, json_fields, step_report
 from common.errors import BadInputError
 from common.executor_api import ClaimAnswer, ClaimRequest, HeartbeatAnswer, Refusal
 from common.git_source import Commit
@@ -32,6 +33,15 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedEngine:
+    """An engine's archive that the API has."""
+
+    version: str
+    sha256: str
+    size: int
 
 
 Body = bytes | IO[bytes]
@@ -107,6 +117,45 @@ class ApiClient:
         headers = {executor_api.SHA256_HEADER: sha256, "Content-Length": str(size), "Content-Type": _BYTES}
         self._call("PUT", f"{executor_api.ARTIFACTS}/{name}", body, headers)
 
+    def engine(self, platform: str) -> OfferedEngine | None:
+        """An engine that fits the step; None while the API fetches it."""
+        try:
+            answer = self._call("GET", f"{executor_api.ENGINE}?platform={platform}")
+        except UnavailableError as error:
+            if error.status != 404:
+                raise
+            raise RefusedError(Refusal.ENGINE_UNAVAILABLE, "the API is too old to serve engines") from error
+        if answer.status == 202:
+            return None
+        document = _document(answer)
+        return OfferedEngine(
+            version=json_fields.required(document, "version", str),
+            sha256=json_fields.required(document, "sha256", str),
+            size=json_fields.required(document, "size", int),
+        )
+
+    def engine_archive(self, offered: OfferedEngine, platform: str, target: Path) -> None:
+        """Bring a file to the whole archive, going on where it ends; what arrived stays when it breaks off."""
+        begun = target.stat().st_size if target.exists() else 0
+        if begun >= offered.size:
+            return
+        path = f"{executor_api.ENGINE_ARCHIVE}?version={quote(offered.version)}&platform={platform}"
+        connection = self._new_connection(_TIMEOUT_SECONDS)  # of its own: a broken transfer spoils it
+        headers = {"Authorization": f"Bearer {self.token}", "Range": f"bytes={begun}-"}
+        try:
+            with _as_outage(f"GET {path}"):
+                connection.request("GET", self._base + executor_api.step_path(self._step_id, path), headers=headers)
+                response = connection.getresponse()
+                if response.status not in {200, 206}:
+                    _accepted(Answer(response.status, dict(response.headers), response.read()), f"GET {path}")
+            with target.open("ab" if response.status == 206 else "wb") as file:
+                while data := _next(response, f"GET {path}"):
+                    file.write(data)
+        finally:
+            connection.close()
+        if target.stat().st_size < offered.size:
+            raise UnavailableError(f"GET {path}: the answer ended early")
+
     def finish(self, report: StepReport) -> None:
         """Deliver the finish report."""
         self._call("POST", executor_api.FINISH, _encoded(step_report.to_json(report)))
@@ -178,6 +227,19 @@ class ApiClient:
         )
 
 
+@contextmanager
+def _as_outage(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise UnavailableError(f"{what}: {type(error).__name__} {error}") from error
+
+
+def _next(response: http.client.HTTPResponse, what: str) -> bytes:
+    with _as_outage(what):
+        return response.read(1 << 16)
+
+
 def _accepted(answer: Answer, what: str) -> Answer:
     """The answer when it is a success; else the error that it stands for.
 
@@ -193,7 +255,7 @@ def _accepted(answer: Answer, what: str) -> Answer:
         raise RefusedError(code, str(text), expected if isinstance(expected, int) else None)
     if answer.status in {400, 413, 422}:
         raise RefusedError(Refusal.BAD_REQUEST, f"{what} was answered with {answer.status}")
-    raise UnavailableError(f"{what} was answered with {answer.status}", _retry_after(answer.headers))
+    raise UnavailableError(f"{what} was answered with {answer.status}", _retry_after(answer.headers), answer.status)
 
 
 def _error_document(body: bytes) -> Mapping[str, Any]:

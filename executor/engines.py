@@ -66,10 +66,11 @@ def find(name: str, path: str, cache: Path | None, memory: Path) -> list[Engine]
 
     `memory` is a directory for the remembered versions, used where the cache cannot be written.
     """
-    return [*_on_path(name, path, [directory for directory in (cache, memory) if directory]), *_in_cache(name, cache)]
+    return [*_on_path(name, path, [directory for directory in (cache, memory) if directory]), *in_cache(name, cache)]
 
 
-def _in_cache(name: str, cache: Path | None) -> Iterator[Engine]:
+def in_cache(name: str, cache: Path | None) -> Iterator[Engine]:
+    """The cache's engines of this name."""
     directory = cache / name if cache else None
     if directory is None or not os.access(directory, os.R_OK | os.X_OK):
         return

@@ -25,8 +25,9 @@ class StepStoppedError(PodformError):
 class UnavailableError(PodformError):
     """The API gave no usable answer (connection, 5xx, 429): repeat the call later."""
 
-    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after_seconds: float = 0.0, status: int = 0) -> None:
         super().__init__(message)
+        self.status = status  # of the answer, where there was one
         self.retry_after_seconds = retry_after_seconds
 
 

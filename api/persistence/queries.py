@@ -13,8 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.domain import entities
+from api.domain.engine_archive import EngineArchive
 from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Event, Run, RunRecord, Step, Template
 from api.persistence import tables
+from api.persistence.engine_tables import engine_archives
 from api.services.ports import AlreadyExistsError, Listing, Page
 from common.statuses import RunStatus
 
@@ -32,6 +34,7 @@ TABLES: Mapping[type, Table] = {
     entities.StateVersion: tables.state_versions,
     entities.Token: tables.tokens,
     entities.Event: tables.events,
+    EngineArchive: engine_archives,
 }
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from api.routes.bodies import read_body
 from api.services import (
     attempt_access,
     claim_step,
+    engines,
     receive_checkout,
     receive_state,
     record_step_report,
@@ -37,6 +38,7 @@ _STATUS = {
     Refusal.SETTLED: 409,
     Refusal.GAP: 409,
     Refusal.STATE_CONFLICT: 409,
+    Refusal.ENGINE_UNAVAILABLE: 409,
     Refusal.BAD_REQUEST: 422,
 }
 #: A claim, a report: small documents. The message of a report is cut at 4,000 characters by its writer.
@@ -67,6 +69,8 @@ def routes(ports: Ports) -> list[BaseRoute]:
         ("GET", executor_api.HEARTBEAT, _heartbeat),
         ("GET", f"{executor_api.ARTIFACTS}/{{name}}", _get_artifact),
         ("PUT", f"{executor_api.ARTIFACTS}/{{name}}", _put_artifact),
+        ("GET", executor_api.ENGINE, _engine),
+        ("GET", executor_api.ENGINE_ARCHIVE, _engine_archive),
         ("POST", executor_api.FINISH, _finish),
     ]
     return [
@@ -176,6 +180,20 @@ async def _put_artifact(ports: Ports, step_id: str, request: Request) -> Respons
     name = request.path_params["name"]
     await step_deliveries.put_artifact(ports, step_id, _token(request), name, content, sha256)
     return _json({"name": name})
+
+
+async def _engine(ports: Ports, step_id: str, request: Request) -> Response:
+    platform = request.query_params.get("platform", "")
+    found = await engines.engine_for_step(ports, step_id, _token(request), platform)
+    if found is None:
+        return _json({}, 202)
+    return _json({"version": found.version, "sha256": found.sha256, "size": found.size})
+
+
+async def _engine_archive(ports: Ports, step_id: str, request: Request) -> Response:
+    version, platform = request.query_params.get("version", ""), request.query_params.get("platform", "")
+    found = await engines.archive_for_step(ports, step_id, _token(request), version, platform)
+    return FileResponse(found.path, media_type="application/zip", headers={executor_api.SHA256_HEADER: found.sha256})
 
 
 async def _finish(ports: Ports, step_id: str, request: Request) -> Response:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.routes import health, openapi, tokens
+from api.routes import engines, health, openapi, tokens
 from api.routes.errors import exception_handlers
 from api.routes.health import Checks
 from api.routes.metrics import MetricsMiddleware
@@ -45,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *output.OPERATIONS,
     *plan.OPERATIONS,
     *tokens.OPERATIONS,
+    *engines.OPERATIONS,
 )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template
 from api.domain.slots import Turns
+from common.errors import PodformError
 from common.launcher_port import Launcher
 
 Entity = TypeVar("Entity")
@@ -180,6 +182,50 @@ class DatabaseAwayError(Exception):
     """The database is away or asks to try again: nothing was changed, or the answer to the commit was lost."""
 
 
+class EngineMirrorError(PodformError):
+    """No engine can be had from a mirror or the store; the text says what is missing and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedArchive:
+    """An archive of an engine as a file of this machine, checked."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+class EngineMirror(Protocol):
+    """A release site of one engine."""
+
+    url: str
+    signed: bool  # signatures are checked
+
+    async def versions(self) -> tuple[str, ...]:
+        """All versions that it names. EngineMirrorError."""
+        ...
+
+    async def fetch(self, version: str, platform: str, target: Path) -> str:
+        """Fetch an archive into a file; its checked SHA-256. EngineMirrorError."""
+        ...
+
+
+class EngineArchives(Protocol):
+    """Archives of engines, fetched once and kept."""
+
+    @property
+    def mirrors(self) -> Mapping[str, EngineMirror]:
+        """The mirror of each engine that has one."""
+        ...
+
+    async def ensure(
+        self, name: str, version: str, platform: str, *, sha256: str, wait_seconds: float
+    ) -> FetchedArchive | None:
+        """The archive as a file; None while it is being fetched. An empty `sha256`: out of the mirror, else out of
+        what is kept. EngineMirrorError."""
+        ...
+
+
 class Logs(Protocol):
     """Raw bytes of logs, appended at offsets. A name is an attempt's (common/ids.py)."""
 
@@ -291,6 +337,7 @@ class Ports:
     launchers: Mapping[str, Launcher]
     rules: Rules
     turns: Turns = field(default_factory=Turns)  # the workspaces that the scheduler is to look at
+    engines: EngineArchives | None = None
 
 
 #: Topics of the bells.

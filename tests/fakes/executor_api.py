@@ -40,6 +40,7 @@ class FakeStep:
     cancel: CancelKind | None = None
     refusal: Refusal | None = None  # answer everything with it
     refuse_state: bool = False
+    engine: tuple[str, bytes] | None = None  # version and archive that it is offered
 
     @property
     def report(self) -> StepReport:
@@ -67,6 +68,10 @@ class RefusalAnswer(Exception):  # noqa: N818 - an answer, not an error of this 
         self.body = {"code": code.value, "message": f"refused: {code}", **more}
 
 
+class _BrokenOffError(Exception):
+    """The answer ended before its end."""
+
+
 class FakeExecutorApi:
     """Serves steps until closed; everything it was told can be looked at from the test."""
 
@@ -77,6 +82,8 @@ class FakeExecutorApi:
         self.away = False  # every connection is cut without an answer
         self.requests: list[tuple[str, str]] = []
         self.changed = threading.Condition()
+        self.ranges: list[str] = []  # what was asked of archives
+        self.stalled = False  # archives stop in the middle, for as long as this is so
         self._server = _Server(("127.0.0.1", 0), _Exchange)
         self._server.api = self
         self._scheme = "https" if tls else "http"
@@ -161,6 +168,9 @@ class _Exchange(BaseHTTPRequestHandler):
         api.requests.append((self.command, rest))
         try:
             status, answer = self._route(api, step_id, rest, parse_qs(url.query), body)
+        except _BrokenOffError:
+            self.close_connection = True
+            return
         except RefusalAnswer as refusal:
             status, answer = refusal.status, json.dumps(refusal.body).encode()
         api.notify()
@@ -196,8 +206,29 @@ class _Exchange(BaseHTTPRequestHandler):
             executor_api.FINISH: lambda: _finish(step, body),
             executor_api.CONFIGURATION: lambda: (200, step.configuration),
             executor_api.STATE: lambda: self._state(step, body),
+            executor_api.ENGINE: lambda: _offer(step),
         }
+        if rest == executor_api.ENGINE_ARCHIVE and step.engine:
+            return self._archive(api, step.engine[1])
         return routes.get(rest, lambda: self._artifact(step, rest.partition("/")[2], body))()
+
+    def _archive(self, api: FakeExecutorApi, content: bytes) -> tuple[int, bytes]:
+        """The archive from the byte that is asked for, as the answer's end; in the middle it may stall or break off."""
+        wanted = self.headers.get("Range", "")
+        api.ranges.append(wanted)
+        begun = int(wanted.removeprefix("bytes=").removesuffix("-") or 0)
+        fault = api.take_fault(executor_api.ENGINE_ARCHIVE)
+        if not fault and not api.stalled:
+            return (206 if begun else 200), content[begun:]
+        self.send_response(206 if begun else 200)
+        self.send_header("Content-Length", str(len(content) - begun))
+        self.end_headers()
+        self.wfile.write(content[begun : begun + len(content) // 3])
+        self.wfile.flush()
+        with api.changed:
+            while api.stalled and not api.away:
+                api.changed.wait(0.2)
+        raise _BrokenOffError
 
     def _claim(self, api: FakeExecutorApi, step: FakeStep, body: bytes) -> tuple[int, bytes]:
         request = executor_api.claim_request_from_json(json.loads(body))
@@ -248,6 +279,14 @@ class _Exchange(BaseHTTPRequestHandler):
             raise RefusalAnswer(422, Refusal.BAD_REQUEST)
         step.artifacts[name] = body
         return 200, b"{}"
+
+
+def _offer(step: FakeStep) -> tuple[int, bytes]:
+    if step.engine is None:
+        raise RefusalAnswer(409, Refusal.ENGINE_UNAVAILABLE)
+    version, content = step.engine
+    offer = {"version": version, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    return 200, json.dumps(offer).encode()
 
 
 def _finish(step: FakeStep, body: bytes) -> tuple[int, bytes]:
