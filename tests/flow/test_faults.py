@@ -4,8 +4,8 @@ A first pass notes the points of a scenario in their order; then it is played ag
 one after the other. The quick cut samples by the seed that pytest prints; the slow one takes them all.
 """
 
+import ast
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.kubernetes_api import Cluster
-from tests.flow import ledger
+from tests.flow.fault_scenarios import (
+    applies,
+    cancels,
+    keeps_house,
+    loses_a_plan,
+    loses_an_apply,
+    rejects,
+    tries_again,
+)
 from tests.flow.faults import NOTES, Stage, ground_truth, passed, settled_processes, stage
 from tests.flow.test_kubernetes_mode import SECRET
 from tests.flow.test_kubernetes_mode import settings as cluster_settings
@@ -22,81 +30,20 @@ from tests.flow.test_kubernetes_mode import settings as cluster_settings
 CHAIN = 3
 QUICK_EXPERIMENTS = 4
 
+ROOT = Path(__file__).parents[2]
+
 Scenario = Callable[[Stage], None]
 
 
-def applies(on: Stage) -> None:
-    """Plan, approval, apply: everything is applied once."""
-    workspace = on.user.workspace(ledger.ledger_configuration(on.book, count=3, seconds=0.1, tick=0.1))
-    number = on.user.run(workspace, "Terraform-Plan/Apply-Cli")
-    on.user.until(number, "planned")
-    on.user.decide(number, "approved")
-    assert on.finish(number)["runStatus"] == "applied"
-    assert ledger.lines(on.book) == ["0", "1", "2"]
-    assert len(on.user.client.state(workspace)["resources"]) == 3
-    for step in on.user.client.steps(number):
-        if step["name"] != "Approve":
-            log = on.user.client.log(number, step["id"])
-            assert log.count(b"complete!") == (1 if step["name"] == "Apply" else 0)
-
-
-def cancels(on: Stage) -> None:
-    """A cancel in the apply: terraform stops once, the state holds what the ledger says, the next run has its turn."""
-    workspace = on.user.workspace(ledger.ledger_configuration(on.book, count=100, seconds=0.5))
-    number = on.user.run(workspace, "Plan and apply")
-    on.user.until(number, "applying")
-    until = time.monotonic() + 60
-    while not ledger.lines(on.book):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    on.user.decide(number, "cancelled")
-    assert on.finish(number)["runStatus"] == "canceled"
-    state = on.user.client.state(workspace)
-    done = [resource for resource in state["resources"] if resource["instances"][0].get("status") != "tainted"]
-    assert len(done) == len(ledger.lines(on.book))
-    number = on.user.run(workspace, "Plan")
-    assert on.finish(number)["runStatus"] == "planned_and_finished"
-
-
-def rejects(on: Stage) -> None:
-    """A discarded plan and a run behind it, which gets the workspace."""
-    workspace = on.user.workspace(ledger.ledger_configuration(on.book, count=1, seconds=0.1, tick=0.1))
-    first = on.user.run(workspace, "Terraform-Plan/Apply-Cli")
-    second = on.user.run(workspace, "Plan and apply")
-    on.user.until(first, "planned")
-    on.user.decide(first, "rejected")
-    assert on.finish(first)["runStatus"] == "discarded"
-    assert on.finish(second)["runStatus"] == "applied"
-    assert ledger.lines(on.book) == ["0"]
-
-
-def loses_a_plan(on: Stage) -> None:
-    """The executor of a plan is killed at its start: another attempt plans, and all is applied once."""
-    workspace = on.user.workspace(ledger.ledger_configuration(on.book, count=1, seconds=0.1, tick=0.1))
-    number = on.user.run(workspace, "Plan and apply")
-    on.kill_executor(on.user.client.steps(number)[0]["id"])
-    assert on.finish(number)["runStatus"] == "applied"
-    assert ledger.lines(on.book) == ["0"]
-
-
-def loses_an_apply(on: Stage) -> None:
-    """The executor of an apply is killed: the run says that its outcome is not known, and nothing goes on by itself."""
-    workspace = on.user.workspace(ledger.ledger_configuration(on.book, count=100, seconds=0.5))
-    number = on.user.run(workspace, "Plan and apply")
-    apply = on.user.client.steps(number)[-1]["id"]  # before: an API that is away must not delay the kill
-    on.user.until(number, "applying")
-    until = time.monotonic() + 60
-    while not ledger.lines(on.book):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    on.kill_executor(apply)
-    job = on.finish(number)
-    assert (job["runStatus"], job["failureReason"]) == ("errored", "outcome_unknown"), job
-    path = on.user.client.path(f"workspace/{workspace}")
-    assert on.user.client.ok("GET", path)["data"]["attributes"]["locked"] is True
-
-
-PROCESS: Sequence[Scenario] = (applies, cancels, rejects, loses_a_plan, loses_an_apply)
+PROCESS: Sequence[Scenario] = (
+    applies,
+    cancels,
+    rejects,
+    loses_a_plan,
+    loses_an_apply,
+    tries_again,
+    keeps_house,
+)
 
 
 @contextmanager
@@ -114,6 +61,7 @@ def played(
 
 def noted(scenario: Scenario, directory: Path, settings: dict[str, str]) -> list[str]:
     """The points of a scenario, in the order in which they are passed."""
+    directory.mkdir(parents=True, exist_ok=True)
     with played(scenario, directory / "noted", settings | {"PODFORM_FAILPOINT": f"note:{directory / NOTES}"}):
         pass
     return passed(directory)
@@ -151,6 +99,38 @@ def experiments_with_jobs(directory: Path, *, quick: bool) -> None:
         experiments(applies, directory, cluster_settings(cluster), quick=quick)
         started = {job["metadata"]["name"]: cluster.pods_started(job["metadata"]["name"]) for job in cluster.jobs()}
         assert set(started.values()) == {1}, started
+
+
+#: Commits that no scenario passes, and why that is so.
+NOT_PLAYED = {
+    "launch_attempt._rejected": "a cluster that refuses: tests/integration/test_kubernetes_launcher.py",
+    "launch_attempt.note_unavailable": "a carrier that is away; a repeat writes the same words",
+    "settle_restored._settle": "before the start after a restore: tests/flow/test_backup.py",
+}
+
+
+def commit_sites() -> set[str]:
+    """`module.function` of every function of the API that opens a writing transaction."""
+    sites = set()
+    for path in [*(ROOT / "api/services").rglob("*.py"), *(ROOT / "api").glob("*.py")]:
+        for function in ast.walk(ast.parse(path.read_text())):
+            if isinstance(function, ast.AsyncFunctionDef) and any(
+                isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "writing"
+                for call in ast.walk(function)
+            ):
+                sites.add(f"{path.stem}.{function.name}")
+    return sites
+
+
+@pytest.mark.timeout(600)
+def test_every_commit_is_played(tmp_path: Path) -> None:
+    """Each commit of the API is passed by a scenario, or stands in the list that says why not."""
+    played_names = {
+        point.partition(":")[2].partition("#")[0]
+        for scenario in PROCESS
+        for point in noted(scenario, tmp_path / scenario.__name__, {})
+    }
+    assert commit_sites() - played_names == NOT_PLAYED.keys()
 
 
 @pytest.mark.timeout(600)
