@@ -6,6 +6,7 @@ from typing import Any
 from common import ids
 from tests.flow import ledger
 from tests.flow.faults import Stage
+from tests.flow.test_git_source import Repository
 
 
 def applies(on: Stage) -> None:
@@ -95,6 +96,42 @@ def tries_again(on: Stage) -> None:
     again = str(on.user.client.ok("POST", on.user.client.path(f"job/{first}/retry"), json=body)["data"]["id"])
     assert on.finish(again)["runStatus"] == "applied"
     assert ledger.lines(on.book) == ["0", "1", "last"]
+
+
+def comes_from_git(on: Stage) -> None:
+    """A repository whose branch moves between plan and apply: what was planned is applied, once."""
+    repository = Repository(on.book.with_name("infra"))
+    planned = repository.commit("first")
+    workspace = ids.new_id("workspace")
+    source = {"source": repository.path.as_uri(), "branch": "main"}
+    _post(on, on.user.client.path("workspace"), "workspace", workspace, name="git", **source)
+    number = on.user.run(workspace, "Terraform-Plan/Apply-Cli")
+    on.user.until(number, "planned")
+    repository.commit("second")
+    on.user.decide(number, "approved")
+    assert on.finish(number)["runStatus"] == "applied"
+    assert on.user.client.job(number)["commitId"] == planned
+    assert on.user.client.state(workspace)["outputs"]["o"]["value"] == "first"
+
+
+def rolls_back(on: Stage) -> None:
+    """A state is rolled back to an earlier version: a new version with its content, however often it is asked for."""
+    workspace = on.user.workspace(ledger.ledger_configuration(on.book, count=2, seconds=0.1, tick=0.1))
+    number = on.user.run(workspace, "Plan and apply")
+    assert on.finish(number)["runStatus"] == "applied"
+    history = on.user.client.path(f"workspace/{workspace}/history")
+    applied = max(on.user.client.ok("GET", history)["data"], key=_serial)
+    destroyed = on.user.run(workspace, "Destroy")
+    assert on.finish(destroyed)["runStatus"] == "applied"
+    newest = max(on.user.client.ok("GET", history)["data"], key=_serial)
+    body = {"data": {"type": "history", "attributes": {"rollbackTo": applied["id"]}}}
+    on.user.client.ok("POST", history, json=body)
+    state = on.user.client.state(workspace)
+    assert (state["serial"], len(state["resources"])) == (_serial(newest) + 1, 2)
+
+
+def _serial(version: dict[str, Any]) -> int:
+    return int(version["attributes"]["serial"])
 
 
 def keeps_house(on: Stage) -> None:

@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from common import archive, ids
+from common.statuses import APPLY_KINDS, StepKind
+from tests import databases
 from tests.flow import ledger
 from tests.flow.server import FINAL, ApiProcess, Client
 
@@ -167,37 +168,34 @@ def passed(directory: Path) -> list[str]:
 
 def ground_truth(done: Stage) -> None:
     """What the stopped server's database says is what happened: nothing twice, nothing stuck, nothing invented."""
-    with contextlib.closing(sqlite3.connect(f"file:{done.api.data_dir}/podform.db?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
-        for row in database.execute("SELECT id, number, status FROM runs"):
-            _check_run(database, done, row)
-        held = database.execute("SELECT id FROM workspaces WHERE taken_by <> ''").fetchall()
-        assert not held, "a workspace is still taken"
-        lost = database.execute(
-            "SELECT attempts.name FROM attempts JOIN steps ON steps.id = step_id AND steps.attempt = attempts.number "
-            "WHERE steps.status IN ('launching', 'running', 'queued')"
-        ).fetchall()
-        assert not lost, f"still under way: {[row['name'] for row in lost]}"
+    data = done.api.data_dir
+    for run_id, number, status in databases.rows(data, "SELECT id, number, status FROM runs"):
+        _check_run(done, run_id, number, status)
+    held = databases.rows(data, "SELECT id FROM workspaces WHERE taken_by <> ''")
+    assert not held, "a workspace is still taken"
+    stuck = databases.rows(
+        data,
+        "SELECT attempts.name FROM attempts JOIN steps ON steps.id = step_id AND steps.attempt = attempts.number "
+        "WHERE steps.status IN ('launching', 'running', 'queued')",
+    )
+    assert not stuck, f"still under way: {stuck}"
     written = ledger.lines(done.book)
     assert len(written) == len(set(written)), f"applied twice: {written}"
 
 
-def _check_run(database: sqlite3.Connection, done: Stage, run: sqlite3.Row) -> None:
-    shown = done.ended[str(run["number"])]
-    assert run["status"] in FINAL, f"run {run['number']} is stuck: {run['status']}"
-    assert run["status"] == shown["runStatus"], "a final status changed"
-    ends = [
-        row["kind"]
-        for row in database.execute("SELECT kind FROM events WHERE run_id = ? AND step_id = ''", (run["id"],))
-        if row["kind"].removeprefix("run.") in FINAL
-    ]
-    assert ends == [f"run.{run['status']}"], f"it ended more than once: {ends}"
-    claimed = database.execute(
-        "SELECT steps.kind, count(*) AS claims FROM attempts JOIN steps ON steps.id = step_id "
-        "WHERE attempts.run_id = ? AND claimed_at IS NOT NULL GROUP BY steps.id, steps.kind",
-        (run["id"],),
-    ).fetchall()
-    twice = [row["kind"] for row in claimed if "apply" in row["kind"].lower() and row["claims"] > 1]
+def _check_run(done: Stage, run_id: str, number: int, status: str) -> None:
+    data = done.api.data_dir
+    assert status in FINAL, f"run {number} is stuck: {status}"
+    assert status == done.ended[str(number)]["runStatus"], "a final status changed"
+    events = databases.rows(data, f"SELECT kind FROM events WHERE run_id = '{run_id}' AND step_id = ''")  # noqa: S608 - our own id
+    ends = [kind for (kind,) in events if kind.removeprefix("run.") in FINAL]
+    assert ends == [f"run.{status}"], f"it ended more than once: {ends}"
+    claims = databases.rows(
+        data,
+        "SELECT steps.kind, count(*) FROM attempts JOIN steps ON steps.id = step_id "  # noqa: S608 - our own id
+        f"WHERE attempts.run_id = '{run_id}' AND claimed_at IS NOT NULL GROUP BY steps.id, steps.kind",
+    )
+    twice = [kind for kind, times in claims if StepKind(kind) in APPLY_KINDS and times > 1]
     assert not twice, f"claimed twice: {twice}"
 
 

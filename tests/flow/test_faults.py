@@ -16,13 +16,16 @@ from tests.fakes.kubernetes_api import Cluster
 from tests.flow.fault_scenarios import (
     applies,
     cancels,
+    comes_from_git,
     keeps_house,
     loses_a_plan,
     loses_an_apply,
     rejects,
+    rolls_back,
     tries_again,
 )
 from tests.flow.faults import NOTES, Stage, ground_truth, passed, settled_processes, stage
+from tests.flow.test_git_source import SETTINGS
 from tests.flow.test_kubernetes_mode import SECRET
 from tests.flow.test_kubernetes_mode import settings as cluster_settings
 
@@ -42,6 +45,8 @@ PROCESS: Sequence[Scenario] = (
     loses_a_plan,
     loses_an_apply,
     tries_again,
+    comes_from_git,
+    rolls_back,
     keeps_house,
 )
 
@@ -128,7 +133,7 @@ def test_every_commit_is_played(tmp_path: Path) -> None:
     played_names = {
         point.partition(":")[2].partition("#")[0]
         for scenario in PROCESS
-        for point in noted(scenario, tmp_path / scenario.__name__, {})
+        for point in noted(scenario, tmp_path / scenario.__name__, SETTINGS)
     }
     assert commit_sites() - played_names == NOT_PLAYED.keys()
 
@@ -137,7 +142,14 @@ def test_every_commit_is_played(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scenario", PROCESS, ids=lambda scenario: scenario.__name__)
 def test_killed_at_some_points(scenario: Scenario, tmp_path: Path) -> None:
     """A seeded sample of the points of each scenario, with local processes."""
-    experiments(scenario, tmp_path, {}, quick=True)
+    experiments(scenario, tmp_path, SETTINGS, quick=True)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("database_kind", ["postgres"], indirect=True)
+def test_killed_at_some_points_on_postgresql(database_kind: str, tmp_path: Path) -> None:
+    """The same on PostgreSQL, where a transaction's locks must die with it."""
+    experiments(applies, tmp_path, SETTINGS, quick=True)
 
 
 @pytest.mark.timeout(600)
@@ -155,7 +167,8 @@ def test_killed_at_every_point_with_jobs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("database_kind", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("scenario", PROCESS, ids=lambda scenario: scenario.__name__)
-def test_killed_at_every_point(scenario: Scenario, tmp_path: Path) -> None:
-    """Every point of each scenario, with local processes."""
-    experiments(scenario, tmp_path, {}, quick=False)
+def test_killed_at_every_point(database_kind: str, scenario: Scenario, tmp_path: Path) -> None:
+    """Every point of each scenario, with local processes, on both databases."""
+    experiments(scenario, tmp_path, SETTINGS, quick=False)
