@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from api.bells import LocalBells
+from api.domain import known_hosts
 from api.launchers.local_process import LocalProcessLauncher
 from api.mirrors.engine_archives import EngineArchiveFiles
 from api.mirrors.release_mirror import ReleaseMirror
@@ -235,12 +236,19 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
         max_concurrent_runs=settings.max_concurrent_runs,
         max_concurrent_runs_per_organization=settings.max_concurrent_runs_per_organization,
         git_protocols=tuple(settings.git_protocols.split(",")),
+        git_known_hosts=_known_hosts(settings),
         git_timeout_seconds=settings.git_timeout_seconds,
         step_timeout_seconds=settings.step_timeout_seconds,
         start_patience_seconds=settings.start_patience_seconds,
         start_timeout_seconds=settings.start_timeout_seconds,
         cancel_grace_seconds=settings.cancel_grace_seconds,
     )
+
+
+def _known_hosts(settings: Settings) -> str:
+    if settings.git_known_hosts_file is None:
+        return ""
+    return known_hosts.check_known_hosts(_read("PODFORM_GIT_KNOWN_HOSTS_FILE", settings.git_known_hosts_file))
 
 
 def _master_key(settings: Settings) -> bytes:

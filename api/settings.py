@@ -192,9 +192,9 @@ class Settings(BaseModel):
 
     # configurations from git
     git_protocols: str = Field(
-        "https",
+        "https,ssh",
         alias="PODFORM_GIT_PROTOCOLS",
-        description="Protocols that a workspace's source may have, a comma list of https, http and file; the last two "
+        description="Protocols that a workspace's source may have, of https, ssh, http and file; the last two "
         "prove nothing about who answers",
     )
     git_timeout_seconds: int = Field(
@@ -202,6 +202,12 @@ class Settings(BaseModel):
         alias="PODFORM_GIT_TIMEOUT_SECONDS",
         ge=1,
         description="How long a step may fetch its configuration from git, so that a server that hangs holds up nobody",
+    )
+
+    git_known_hosts_file: Path | None = Field(
+        None,
+        alias="PODFORM_GIT_KNOWN_HOSTS_FILE",
+        description="SSH host keys that hold for every `ssh` key besides its own, as ~/.ssh/known_hosts has them",
     )
 
     # process mode
@@ -327,8 +333,8 @@ class Settings(BaseModel):
     @classmethod
     def _protocols(cls, value: str) -> str:
         names = [name.strip() for name in value.split(",")]
-        if not set(names) <= {"https", "http", "file"}:
-            raise ValueError("must be a comma list of https, http and file")
+        if not set(names) <= {"https", "ssh", "http", "file"}:
+            raise ValueError("must be a comma list of https, ssh, http and file")
         return ",".join(names)
 
     @field_validator("engine_mirror_terraform", "engine_mirror_tofu", "engine_index_terraform", "engine_index_tofu")

@@ -5,7 +5,7 @@ Pure. Used when a workspace is saved, by the claim's answer, and again by the ex
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ UPLOADED_BRANCH = "remote-content"
 
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]+")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SCP = re.compile(r"(?:([^@:/]+)@)?([A-Za-z0-9.-]+):([^:].*)")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _BAD_IN_REFERENCE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|[/.]$|^[/.-]|^@$")
 _MAX_AUTHOR, _MAX_MESSAGE = 300, 4000
@@ -33,6 +35,16 @@ class GitSource:
     protocols: tuple[str, ...] = ("https",)
     timeout_seconds: int = 600
     max_bytes: int = 100 * 1024**2  # of the packed checkout
+    #: the credential: a token with its user name for the URL's host, or an SSH key with the hosts that it may meet
+    user_name: str = ""
+    token: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    known_hosts: str = ""
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not appear in a log: the token, also as HTTP sends it, and the key."""
+        token = (self.token, f"{self.user_name}:{self.token}") if self.token else ()
+        return (*token, self.private_key) if self.private_key else token
 
     def to_json(self) -> dict[str, Any]:
         """The source as a JSON object."""
@@ -43,6 +55,10 @@ class GitSource:
             "protocols": list(self.protocols),
             "timeoutSeconds": self.timeout_seconds,
             "maxBytes": self.max_bytes,
+            "userName": self.user_name,
+            "token": self.token,
+            "privateKey": self.private_key,
+            "knownHosts": self.known_hosts,
         }
 
 
@@ -55,6 +71,10 @@ def source_from_json(document: Mapping[str, Any]) -> GitSource:
         protocols=json_fields.text_list(document, "protocols"),
         timeout_seconds=json_fields.optional(document, "timeoutSeconds", 600),
         max_bytes=json_fields.optional(document, "maxBytes", 100 * 1024**2),
+        user_name=json_fields.optional(document, "userName", ""),
+        token=json_fields.optional(document, "token", ""),
+        private_key=json_fields.optional(document, "privateKey", ""),
+        known_hosts=json_fields.optional(document, "knownHosts", ""),
     )
 
 
@@ -93,22 +113,46 @@ def is_commit(reference: str) -> bool:
     return _COMMIT.fullmatch(reference) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a URL says; `user` may hold a password behind a colon."""
+
+    scheme: str
+    user: str
+    host: str
+    port: int | None
+    path: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: whom a credential is for."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port else "")
+
+
+def address_of(url: str, field: str = "source") -> Address:
+    """The parts of a URL, also of one written `git@host:path`."""
+    if "://" not in url and (match := _SCP.fullmatch(url)):
+        return Address("ssh", match[1] or "", match[2].lower(), None, "/" + match[3].removeprefix("/"))
+    try:
+        parts = urlsplit(url)
+        user, _, _ = parts.netloc.rpartition("@")
+        return Address(parts.scheme, user, parts.hostname or "", parts.port, parts.path)
+    except ValueError as error:
+        raise BadInputError(field, "is no URL") from error
+
+
 def check_url(url: str, protocols: Sequence[str], field: str = "source") -> str:
     """The URL of a repository; the BadInputError does not repeat it, for somebody may have put a token there."""
     _check_characters(url, field)
     if url.startswith("-") or _HELPER.match(url):
         raise BadInputError(field, "must be the URL of a git repository, not an option or a transport of its own")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise BadInputError(field, "is no URL") from error
-    if parts.scheme not in protocols:
+    address = address_of(url, field)
+    if address.scheme not in protocols:
         raise BadInputError(field, f"must begin with {' or '.join(f'{name}://' for name in protocols)}")
-    if "@" in parts.netloc:
-        raise BadInputError(field, "must not hold a user name or password")
-    _check_host(parts.scheme, host, port, field)
-    _check_path(parts.path, field)
+    _check_user(address, field)
+    _check_host(address, field)
+    _check_path(address.path, field)
     return url
 
 
@@ -126,10 +170,17 @@ def _check_characters(url: str, field: str) -> None:
         raise BadInputError(field, "must not hold '?' or '#': the reference is `branch`")
 
 
-def _check_host(scheme: str, host: str, port: int | None, field: str) -> None:
-    if scheme == "file" and host:
+def _check_user(address: Address, field: str) -> None:
+    if address.scheme != "ssh" and address.user:
+        raise BadInputError(field, "must not hold a user name, password or token: a `vcs` resource holds the token")
+    if address.user and not _USER.fullmatch(address.user):
+        raise BadInputError(field, "may hold a user name such as git@, and no password")
+
+
+def _check_host(address: Address, field: str) -> None:
+    if address.scheme == "file" and address.host:
         raise BadInputError(field, "must be file:// and an absolute path")
-    if scheme != "file" and (not _HOST.fullmatch(host) or port == 0):
+    if address.scheme != "file" and (not _HOST.fullmatch(address.host) or address.port == 0):
         raise BadInputError(field, "names no host")
 
 

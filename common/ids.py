@@ -24,6 +24,8 @@ PREFIXES = {
     "state_version": "sv",
     "token": "at",
     "user": "user",
+    "vcs": "vcs",
+    "ssh": "ssh",
 }
 
 

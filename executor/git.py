@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.failure_reasons import FailureReason
-from common.git_source import Commit, GitSource, is_commit
-from executor import process
+from common.git_source import Commit, GitSource, address_of, is_commit
+from executor import git_credentials, process
 from executor.cancellation import Stop
 from executor.errors import StepFailedError, StepStoppedError
+from executor.git_words import explained
 from executor.step import Step
 
 _GRACE_SECONDS = 5.0
@@ -82,11 +83,14 @@ class Git:
         self._step = step
         self._source = source
         self.tree = directory / "tree"
+        if address_of(source.url).scheme == "ssh" and not source.private_key:
+            raise _bad("source: is an ssh URL, and the workspace has no key any more that fits it")
         home = directory / "home"
         for path in (self.tree, home):
             path.mkdir(mode=0o700)
-        (home / ".gitconfig").write_text(CONFIGURATION)
-        self._environment = environment(source, home, step.settings.path, step.settings.inherited)
+        lines, variables = git_credentials.place(source, home)
+        (home / ".gitconfig").write_text(CONFIGURATION + lines)
+        self._environment = environment(source, home, step.settings.path, step.settings.inherited) | variables
         self._own_deadline = time.monotonic() + source.timeout_seconds
 
     def check_out(self) -> Commit:
@@ -125,7 +129,10 @@ class Git:
     def _must(self, *arguments: str) -> list[str]:
         code, lines = self._run(*arguments)
         if code != 0:
-            raise _bad(f"git {arguments[0]}: {said(lines) or f'ended with exit code {code}'}")
+            words = f"git {arguments[0]}: {said(lines) or f'ended with exit code {code}'}"
+            reason = explained(lines, self._source)
+            # git repeats what a server said, and a server could say what it was sent
+            raise _bad(self._step.log.redacted(f"{reason} ({words})" if reason else words))
         return lines
 
     def _run(self, *arguments: str) -> tuple[int, list[str]]:

@@ -26,7 +26,8 @@ class LogStream:
 
     def __init__(self, spool: Path, secrets: Iterable[str]) -> None:
         self._file = os.open(spool, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._redactor = Redactor(secrets)
+        self._secrets = tuple(secrets)
+        self._redactor = Redactor(self._secrets)
         self._changed = threading.Condition()
         self._length = 0
         self._missing = 0  # bytes that the disk did not take
@@ -51,6 +52,12 @@ class LogStream:
         with self._changed:
             line = f"podform: {text}\n".encode("utf-8", "replace")
             self._append(self._redactor.flush() + self._redactor.feed(line) + self._redactor.flush())
+
+    def redacted(self, text: str) -> str:
+        """A text that goes elsewhere than to the log, without what must not appear there either."""
+        redactor = Redactor(self._secrets)
+        clean = redactor.feed(text.encode("utf-8", "replace")) + redactor.flush()
+        return clean.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Nothing more will be written."""

@@ -38,6 +38,8 @@ class Workspace:
     folder: str = ""  # sub-folder of the configuration that terraform runs in
     source: str = ""  # where the configuration comes from; empty = uploaded
     branch: str = ""
+    vcs_id: str = ""  # the token that its source is read with, or
+    ssh_id: str = ""  # the key
     execution_mode: str = "remote"
     default_template: str = ""  # id of a template; empty = "Plan and apply"
     auto_apply: bool | None = None  # None: as the template says

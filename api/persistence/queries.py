@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.domain import entities
 from api.domain.engine_archive import EngineArchive
 from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Event, Run, RunRecord, Step, Template
-from api.persistence import tables
+from api.domain.git_credentials import SshKey, Vcs
+from api.persistence import git_tables, tables
 from api.persistence.engine_tables import engine_archives
 from api.services.ports import AlreadyExistsError, Listing, Page
 from common.statuses import RunStatus
@@ -35,6 +36,8 @@ TABLES: Mapping[type, Table] = {
     entities.Token: tables.tokens,
     entities.Event: tables.events,
     EngineArchive: engine_archives,
+    Vcs: git_tables.vcs,
+    SshKey: git_tables.ssh_keys,
 }
 
 

@@ -37,6 +37,8 @@ _ID_PARAMETERS = {
     "step_id": "step",
     "state_version_id": "state_version",
     "token_id": "token",
+    "vcs_id": "vcs",
+    "ssh_id": "ssh",
 }
 
 

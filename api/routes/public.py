@@ -19,6 +19,7 @@ from api.routes.operations import Operation, starlette_routes
 from api.routes.request_lines import RequestLinesMiddleware
 from api.routes.terrakube import (
     configuration,
+    git_credentials,
     history,
     job,
     organization,
@@ -41,6 +42,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *configuration.OPERATIONS,
     *job.OPERATIONS,
     *step.OPERATIONS,
+    *git_credentials.OPERATIONS,
     *history.OPERATIONS,
     *output.OPERATIONS,
     *plan.OPERATIONS,

@@ -8,13 +8,13 @@ import hmac
 from dataclasses import replace
 
 from api.domain import run_transitions
-from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Run, RunRecord, Variable
+from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, RunRecord, Variable
 from api.services import transitions
 from api.services.errors import RefusedError
+from api.services.git_credentials import source_of
 from api.services.ports import Ports, Reading
 from common import executor_api, ids
 from common.executor_api import ClaimAnswer, ClaimRequest, Refusal, StepVariable
-from common.git_source import GitSource
 from common.statuses import PLAN_KINDS, StepKind, StepStatus
 from common.step_report import PlanFacts
 
@@ -89,33 +89,20 @@ async def _answer(ports: Ports, tx: Reading, record: RunRecord, step_id: str, to
     configuration = await tx.get(ConfigurationVersion, run.configuration_id)
     variables = await tx.all(Variable, workspace_id=run.workspace_id)
     step = record.step(step_id)
+    source = await source_of(ports, tx, run)
     return ClaimAnswer(
         token=token,
         variables=tuple(
             StepVariable(key=v.key, value=v.value, category=v.category.value, sensitive=v.sensitive, hcl=v.hcl)
             for v in variables
         ),
-        redact=(token, ports.rules.internal_secret),
+        redact=(token, ports.rules.internal_secret, *(source.secrets() if source else ())),
         target_addrs=run.target_addrs,
         replace_addrs=run.replace_addrs,
         configuration_sha256=configuration.sha256 if configuration else "",
         plan=plan_facts(record) if step.kind is StepKind.APPLY else None,
-        source=_source(ports, run),
+        source=source,
         timeout_seconds=ports.rules.step_timeout_seconds,
-    )
-
-
-def _source(ports: Ports, run: Run) -> GitSource | None:
-    """What the step must check out; None once the run has its configuration."""
-    if run.configuration_id or not run.source:
-        return None
-    return GitSource(
-        url=run.source,
-        reference=run.branch,
-        commit=run.commit_id,
-        protocols=ports.rules.git_protocols,
-        timeout_seconds=ports.rules.git_timeout_seconds,
-        max_bytes=ports.rules.max_configuration_bytes,
     )
 
 

@@ -316,7 +316,8 @@ class Rules:
     max_variable_bytes: int = 4 * 1024**2
     max_concurrent_runs: int = 0
     max_concurrent_runs_per_organization: int = 0
-    git_protocols: tuple[str, ...] = ("https",)
+    git_protocols: tuple[str, ...] = ("https", "ssh")
+    git_known_hosts: str = ""  # of every ssh key, besides its own
     git_timeout_seconds: int = 600
     step_timeout_seconds: int = 0
     start_patience_seconds: int = 120  # with a pod that says what is wrong

@@ -8,9 +8,10 @@ from api.domain.entities import Run, Workspace
 from api.domain.permissions import Principal
 from api.services.access import visible_organization, visible_workspace
 from api.services.errors import ConflictError
+from api.services.git_credentials import check_source
 from api.services.names import check_description, check_folder, check_length, check_name
 from api.services.ports import WORK_TOPIC, AlreadyExistsError, Listing, Page, Ports, Writing, workspace_topic
-from common import git_source, ids, versions
+from common import ids, versions
 from common.errors import BadInputError
 
 ENGINES = ("terraform", "tofu")
@@ -147,9 +148,8 @@ async def _with_fields(ports: Ports, tx: Writing, workspace: Workspace, fields: 
     check_description(changed.description)
     check_length(changed.source, "source", MAX_SOURCE_CHARACTERS)
     check_length(changed.branch, "branch", MAX_BRANCH_CHARACTERS)
-    if {"source", "branch"} & set(fields) and git_source.is_git(changed.source, changed.branch):
-        git_source.check_url(changed.source, ports.rules.git_protocols)
-        git_source.check_reference(changed.branch)
+    if {"source", "branch", "vcs_id", "ssh_id"} & set(fields):
+        await check_source(ports, tx, changed)
     check_length(changed.engine_version, "terraformVersion", MAX_CONSTRAINT_CHARACTERS)
     versions.check_constraint(changed.engine, changed.engine_version)
     return replace(changed, folder=check_folder(changed.folder))

@@ -71,6 +71,9 @@ ANSWER = ClaimAnswer(
         commit="0" * 40,
         timeout_seconds=300,
         max_bytes=1024,
+        protocols=("https",),
+        user_name="oauth2",
+        token="t",
     ),
     timeout_seconds=60,
 )

@@ -65,12 +65,51 @@ class ChangedWorkspaceAttributes(WorkspaceAttributes):
         return self.model_dump(exclude_unset=True, exclude={"locked", "lock_description", "force"})
 
 
+class VcsIdentifier(Written):
+    """A reference to a token for git."""
+
+    type: Literal["vcs"]
+    id: Annotated[str, jsonapi.id_of("vcs")]
+
+
+class SshIdentifier(Written):
+    """A reference to a key for git."""
+
+    type: Literal["ssh"]
+    id: Annotated[str, jsonapi.id_of("ssh")]
+
+
+class ToVcs(Written):
+    """A relationship to a token; null takes it away."""
+
+    data: VcsIdentifier | None
+
+
+class ToSsh(Written):
+    """A relationship to a key; null takes it away."""
+
+    data: SshIdentifier | None
+
+
+class WorkspaceRelationships(Written):
+    """What the source is read with."""
+
+    vcs: ToVcs | None = None
+    ssh: ToSsh | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The entity's fields."""
+        given = {"vcs_id": self.vcs, "ssh_id": self.ssh}
+        return {name: to.data.id if to.data else "" for name, to in given.items() if to is not None}
+
+
 class NewWorkspace(Written):
     """The resource of a POST."""
 
     type: Literal["workspace"]
     id: Annotated[str, jsonapi.id_of("workspace")] | None = None
     attributes: NewWorkspaceAttributes
+    relationships: WorkspaceRelationships = WorkspaceRelationships()
 
 
 class ChangedWorkspace(Written):
@@ -78,7 +117,10 @@ class ChangedWorkspace(Written):
 
     type: Literal["workspace"]
     id: str | None = None
-    attributes: ChangedWorkspaceAttributes
+    attributes: ChangedWorkspaceAttributes = Field(
+        default_factory=lambda: ChangedWorkspaceAttributes.model_validate({})
+    )
+    relationships: WorkspaceRelationships = WorkspaceRelationships()
 
 
 class WorkspaceRead(Read):
@@ -123,6 +165,8 @@ def encoded(workspace: Workspace, *newest: Run | None) -> dict[str, Any]:
         read.last_job_status = WORDS[run.status][2].value if run else None
         read.last_job_date = run.created_at if run else None
     relationships = {"organization": jsonapi.related(organization.KIND, workspace.organization_id)}
+    for word, credential_id in (("vcs", workspace.vcs_id), ("ssh", workspace.ssh_id)):
+        relationships[word] = jsonapi.related(word, credential_id) if credential_id else {"data": None}
     return jsonapi.resource(KIND, workspace.id, read, relationships, path_of(workspace))
 
 
@@ -135,7 +179,11 @@ async def _list(call: Call) -> Response:
 async def _create(call: Call) -> Response:
     data = call.body(Document[NewWorkspace]).data
     created = await workspaces.create_workspace(
-        call.ports, call.principal, call.organization, data.attributes.fields(), data.id or ""
+        call.ports,
+        call.principal,
+        call.organization,
+        data.attributes.fields() | data.relationships.fields(),
+        data.id or "",
     )
     return jsonapi.one(encoded(created), 201)
 
@@ -153,7 +201,7 @@ async def _change(call: Call) -> Response:
         call.principal,
         call.organization,
         call.workspace,
-        data.attributes.fields(),
+        data.attributes.fields() | data.relationships.fields(),
         data.attributes.lock_change(),
     )
     return jsonapi.one(encoded(changed))
