@@ -47,6 +47,8 @@ class Scheduler:
         self._launching = asyncio.Semaphore(MAX_LAUNCHING)
         self._loop: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self._started_at = time.monotonic()
+        self._adopted: set[str] = set()
         self._looked_at = time.monotonic()  # the end of the last round that went well
 
     async def start(self) -> None:
@@ -213,6 +215,15 @@ class Scheduler:
                 await self._look_at(kind, names)
             except CarrierUnavailableError as error:
                 _log.warning("carrier_unavailable", launcher=kind, message=str(error))
+            else:
+                self._note_adopted(kind, len(names))
+
+    def _note_adopted(self, kind: str, attempts: int) -> None:
+        """Say once what an earlier process left under way and was found again."""
+        if kind not in self._adopted:
+            self._adopted.add(kind)
+            seconds = round(time.monotonic() - self._started_at, 3)
+            _log.info("carriers_adopted", launcher=kind, attempts=attempts, seconds=seconds)
 
     async def _look_at(self, kind: str, names: list[str]) -> None:
         launcher = self._ports.launchers.get(kind)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from bench.figure_adopt import Adoption
 from bench.figure_api import ApiStart
 from bench.figure_executor import ExecutorStart
 from bench.figure_http import HttpRates, ListCost
@@ -27,7 +28,7 @@ FIGURES: Mapping[str, Callable[[], Figure]] = {
     for figure in (RunBesideBareTerraform, ExecutorStart, ApiStart, JobCreate, LogFollowing, HttpRates)
 }
 #: Minutes each: measured with --all or by their names, fewer rounds, one figure after the other.
-HEAVY: Mapping[str, Callable[[], Figure]] = {figure.name: figure for figure in (ListCost, QueuedRuns)}
+HEAVY: Mapping[str, Callable[[], Figure]] = {figure.name: figure for figure in (ListCost, Adoption, QueuedRuns)}
 DEFAULT_ROUNDS = 7
 DEFAULT_HEAVY_ROUNDS = 1
 
