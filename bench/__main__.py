@@ -16,6 +16,7 @@ from bench.figure_adopt import Adoption
 from bench.figure_api import ApiStart
 from bench.figure_executor import ExecutorStart
 from bench.figure_http import HttpRates, ListCost
+from bench.figure_ingest import LogIngest
 from bench.figure_job import JobCreate
 from bench.figure_log import LogFollowing
 from bench.figure_queue import QueuedRuns
@@ -28,7 +29,9 @@ FIGURES: Mapping[str, Callable[[], Figure]] = {
     for figure in (RunBesideBareTerraform, ExecutorStart, ApiStart, JobCreate, LogFollowing, HttpRates)
 }
 #: Minutes each: measured with --all or by their names, fewer rounds, one figure after the other.
-HEAVY: Mapping[str, Callable[[], Figure]] = {figure.name: figure for figure in (ListCost, Adoption, QueuedRuns)}
+HEAVY: Mapping[str, Callable[[], Figure]] = {
+    figure.name: figure for figure in (LogIngest, ListCost, Adoption, QueuedRuns)
+}
 DEFAULT_ROUNDS = 7
 DEFAULT_HEAVY_ROUNDS = 1
 

@@ -24,13 +24,13 @@ SECRET = "an-internal-secret-of-the-benchmark-0123456789"  # noqa: S105 - opens 
 class LoadCluster:
     """The stand-in cluster in a process of its own."""
 
-    def __init__(self, directory: Path, latency: float = 0.005) -> None:
+    def __init__(self, directory: Path, latency: float = 0.005, *, executors: bool = True) -> None:
         self._directory = directory
-        self._latency = latency
+        self._options = ["--latency", str(latency), *([] if executors else ["--no-executors"])]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.load.cluster", "--latency", str(self._latency)],
+            [sys.executable, "-m", "bench.load.cluster", *self._options],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "InternalSecret": SECRET},
             stdin=subprocess.DEVNULL,
@@ -60,17 +60,17 @@ class LoadCluster:
 
     def counts(self) -> dict[str, int]:
         """Jobs created, claimed, finished, ended so far."""
-        counts: dict[str, int] = self._ask(STATUS_PATH)
+        counts: dict[str, int] = json.loads(self.ask(STATUS_PATH))
         return counts
 
     def times(self) -> dict[str, list[float]]:
         """When each Job was created and when each report was answered, on the monotonic clock."""
-        times: dict[str, list[float]] = self._ask(TIMES_PATH)
+        times: dict[str, list[float]] = json.loads(self.ask(TIMES_PATH))
         return times
 
     def gate(self, *, is_open: bool) -> None:
         """Hold executors between claim and report, or let them go on."""
-        self._ask(f"{GATE_PATH}?open={int(is_open)}")
+        self.ask(f"{GATE_PATH}?open={int(is_open)}")
 
     def wait(
         self, condition: Callable[[dict[str, int]], bool], seconds: float, look: Callable[[], None] = lambda: None
@@ -82,8 +82,9 @@ class LoadCluster:
             time.sleep(0.25)
         return counts
 
-    def _ask(self, path: str) -> Any:
-        return httpx.get(f"{self.url}{path}", timeout=60).json()
+    def ask(self, path: str) -> bytes:
+        """The body of a GET."""
+        return httpx.get(f"{self.url}{path}", timeout=60).content
 
 
 class Requests:

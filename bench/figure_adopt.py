@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Self
 
 from bench.crowd import LoadCluster
-from bench.fill import Filling, fill
 from bench.figure_http import database_url
+from bench.fill import Filling, fill
 from bench.stage import Stage
 from bench.table import Row, median
 

@@ -47,8 +47,9 @@ class Resource:
 class Cluster:
     """The stand-in; all times are on the monotonic clock, which processes of one machine share."""
 
-    def __init__(self, latency: float, secret: str) -> None:
+    def __init__(self, latency: float, secret: str, *, carries: bool = True) -> None:
         self._latency = latency
+        self._carries = carries
         self._version = 0
         self._jobs = Resource("Job", "batch/v1")
         self._pods = Resource("Pod", "v1")
@@ -115,9 +116,10 @@ class Cluster:
         job["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": _now()}
         job["status"] = {}
         stored = self._keep(self._jobs, "ADDED", job)
-        task = asyncio.create_task(self._carry(job))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        if self._carries:
+            task = asyncio.create_task(self._carry(job))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
         return wire.answer(201, stored)
 
     async def _carry(self, job: Json) -> None:
@@ -214,7 +216,10 @@ def _now() -> str:
 async def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--latency", type=float, default=0.005, help="seconds before each answer")
-    cluster = Cluster(parser.parse_args().latency, os.environ[environment.INTERNAL_SECRET])
+    parser.add_argument("--no-executors", action="store_true", help="Jobs are kept and nobody carries them out")
+    options = parser.parse_args()
+    secret = os.environ[environment.INTERNAL_SECRET]
+    cluster = Cluster(options.latency, secret, carries=not options.no_executors)
     server = await asyncio.start_server(cluster.serve, "127.0.0.1", 0, limit=1 << 20, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

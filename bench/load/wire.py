@@ -14,7 +14,7 @@ _REASONS = {200: "OK", 201: "Created", 404: "Not Found", 409: "Conflict", 410: "
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or an answer: its first line, its headers (lower case, one text) and its body."""
+    """A request or an answer: its first line, its headers (as one text, with its end) and its body."""
 
     first: str
     head: bytes
@@ -55,9 +55,8 @@ async def read_message(reader: asyncio.StreamReader) -> Message:
     """The next request or answer; asyncio.IncompleteReadError (an EOFError) at the end."""
     head = await reader.readuntil(END_OF_HEAD)
     first, _, rest = head.partition(b"\r\n")
-    headers = rest.lower()
-    length = _length(headers)
-    return Message(first.decode(), headers, await reader.readexactly(length) if length else b"")
+    length = _length(rest.lower())
+    return Message(first.decode(), rest, await reader.readexactly(length) if length else b"")
 
 
 def answer(status: int, body: bytes, headers: str = "") -> bytes:
