@@ -20,6 +20,7 @@ from bench.figure_ingest import LogIngest
 from bench.figure_job import JobCreate
 from bench.figure_log import LogFollowing
 from bench.figure_queue import QueuedRuns
+from bench.figure_resources import ManyResources
 from bench.figure_run import RunBesideBareTerraform
 from bench.stage import Figure
 from bench.table import Row, render
@@ -30,7 +31,7 @@ FIGURES: Mapping[str, Callable[[], Figure]] = {
 }
 #: Minutes each: measured with --all or by their names, fewer rounds, one figure after the other.
 HEAVY: Mapping[str, Callable[[], Figure]] = {
-    figure.name: figure for figure in (LogIngest, ListCost, Adoption, QueuedRuns)
+    figure.name: figure for figure in (ManyResources, LogIngest, ListCost, Adoption, QueuedRuns)
 }
 DEFAULT_ROUNDS = 7
 DEFAULT_HEAVY_ROUNDS = 1

@@ -22,6 +22,13 @@ from common import ids
 from common.statuses import RunStatus, StepStatus
 
 _BATCH = 2000
+#: What the API counts as it goes (api/persistence/run_totals.py).
+_TOTALS = """
+    INSERT INTO run_totals (workspace_id, organization_id, runs)
+    SELECT r.workspace_id, r.organization_id, COUNT(*) FROM runs r
+    WHERE r.organization_id = :organization AND r.workspace_id NOT IN (SELECT workspace_id FROM run_totals)
+    GROUP BY r.workspace_id, r.organization_id
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,7 @@ async def _fill(url: str, filling: Filling) -> list[str]:
             while batch := list(islice(work, _BATCH)):
                 await _insert(connection, [run for run, _ in batch])
                 await _insert(connection, [step for _, steps in batch for step in steps])
+            await connection.execute(text(_TOTALS), {"organization": filling.organization_id})
             last = filling.first_number + filling.runs - 1
             if not (await connection.execute(update(tables.counters).values(value=last))).rowcount:
                 await connection.execute(insert(tables.counters), {"name": "run", "value": last})

@@ -16,7 +16,7 @@ from api.domain import entities
 from api.domain.engine_archive import EngineArchive
 from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Event, Run, RunRecord, Step, Template
 from api.domain.git_credentials import SshKey, Vcs
-from api.persistence import git_tables, tables
+from api.persistence import git_tables, run_totals, tables
 from api.persistence.engine_tables import engine_archives
 from api.services.ports import AlreadyExistsError, Listing, Page
 from common.statuses import RunStatus
@@ -59,10 +59,13 @@ class ReadQueries:
     ) -> Listing[Entity]:
         table = TABLES[kind]
         matching = where_equal(kind, where)
-        total = await self._connection.scalar(matching.with_only_columns(func.count(), maintain_column_froms=True))
+        counted = run_totals.total(kind, where)
+        if counted is None:
+            counted = matching.with_only_columns(func.count(), maintain_column_froms=True)
+        total = await self._connection.scalar(counted)
         order = key_of(table).desc() if newest_first else key_of(table)
         rows = matching.order_by(order).offset((page.number - 1) * page.size).limit(page.size)
-        return Listing(await self._all(kind, rows), total or 0)
+        return Listing(await self._all(kind, rows), int(total or 0))
 
     async def all(self, kind: type[Entity], **equal: Any) -> tuple[Entity, ...]:
         return await self._all(kind, where_equal(kind, equal).order_by(key_of(TABLES[kind])))
@@ -163,6 +166,8 @@ class WriteQueries(ReadQueries):
             await self._connection.execute(insert(TABLES[type(entity)]), _row(entity))
         except IntegrityError as error:
             raise AlreadyExistsError(str(error.orig)) from error
+        if isinstance(entity, Run):
+            await run_totals.count(self._connection, entity, 1)
 
     async def save(self, entity: Any) -> None:
         table = TABLES[type(entity)]
@@ -177,7 +182,9 @@ class WriteQueries(ReadQueries):
     async def remove(self, entity: Any) -> None:
         table = TABLES[type(entity)]
         key = key_of(table)
-        await self._connection.execute(delete(table).where(key == getattr(entity, key.name)))
+        gone = await self._connection.execute(delete(table).where(key == getattr(entity, key.name)))
+        if isinstance(entity, Run):
+            await run_totals.count(self._connection, entity, -gone.rowcount)
 
     async def save_record(self, old: RunRecord | None, new: RunRecord, events: Sequence[Event]) -> None:
         if old is None:
