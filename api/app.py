@@ -239,6 +239,8 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
         git_known_hosts=_known_hosts(settings),
         git_timeout_seconds=settings.git_timeout_seconds,
         step_timeout_seconds=settings.step_timeout_seconds,
+        idle_timeout_seconds=settings.idle_timeout_seconds,
+        approval_expiry_seconds=settings.approval_expiry_seconds,
         start_patience_seconds=settings.start_patience_seconds,
         start_timeout_seconds=settings.start_timeout_seconds,
         cancel_grace_seconds=settings.cancel_grace_seconds,

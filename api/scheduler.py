@@ -6,16 +6,18 @@ task, so that nothing blocked delays anything else. A slow look at everything is
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Coroutine
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from api import log_context
 from api.domain.entities import Attempt, AttemptState
-from api.services import launch_attempt, settle_lost_steps, start_next_step, stop_attempts
+from api.services import expire_approvals, launch_attempt, settle_lost_steps, start_next_step, stop_attempts
 from api.services.ports import WORK_TOPIC, Ports
 from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError, LaunchOrder
 
@@ -42,6 +44,7 @@ class Scheduler:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         #: workspaces to look at again: asked for while they were looked at
         self._again: dict[str, tuple[str, str]] = {}
+        self._expiry: datetime | None = None  # when the next approval expires, as of the last round
         self._beginning = 0
         self._ordered = 0  # orders that wait for others to be taken by the carrier
         self._launching = asyncio.Semaphore(MAX_LAUNCHING)
@@ -111,7 +114,10 @@ class Scheduler:
             except Exception:  # noqa: BLE001 - the loop must outlive any trouble of the database
                 _log.exception("scheduler_round_failed")
                 await self._pause(1)
-            await bell.wait(max(look_at - time.monotonic(), 0))
+            await bell.wait(max(min(look_at - time.monotonic(), self._until_expiry()), 0))
+
+    def _until_expiry(self) -> float:
+        return math.inf if self._expiry is None else (self._expiry - self._ports.clock()).total_seconds()
 
     async def _round(self, *, look_at_carriers: bool) -> None:
         turns = self._ports.turns
@@ -126,6 +132,7 @@ class Scheduler:
             self._begin(organization_id, workspace_id)
         for attempt, force in await stop_attempts.attempts_to_stop(self._ports):
             self._once(f"stop {attempt.name} {force}", self._stop(attempt, force=force))
+        self._expiry = await expire_approvals.expire_approvals(self._ports)
         if look_at_carriers:
             await self._look()
 

@@ -165,6 +165,18 @@ class Settings(BaseModel):
         ge=0,
         description="Ends a step gracefully when it passes; 0 = none, for applies may take hours",
     )
+    idle_timeout_seconds: int = Field(
+        0,
+        alias="PODFORM_IDLE_TIMEOUT_SECONDS",
+        ge=0,
+        description="Ends a step gracefully that shows no sign of life for so long; 0 = none: providers may be silent",
+    )
+    approval_expiry_seconds: int = Field(
+        0,
+        alias="PODFORM_APPROVAL_EXPIRY_SECONDS",
+        ge=0,
+        description="Discards a plan that nobody approved for so long; 0 = none, for people have weekends",
+    )
     start_patience_seconds: int = Field(
         120,
         alias="PODFORM_START_PATIENCE_SECONDS",

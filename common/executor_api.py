@@ -153,6 +153,7 @@ class ClaimAnswer:
     plan: PlanFacts | None = None  # for the apply of a plan
     source: GitSource | None = None  # to be checked out by this step, and uploaded as the run's configuration
     timeout_seconds: int = 0  # 0 = none; the executor ends terraform gracefully when it passes
+    idle_timeout_seconds: int = 0  # the same for a time without output and without a change of the state
 
     def to_json(self) -> dict[str, Any]:
         """The answer as a JSON document."""
@@ -167,6 +168,7 @@ class ClaimAnswer:
             "plan": plan_facts_to_json(self.plan) if self.plan else None,
             "source": self.source.to_json() if self.source else None,
             "timeoutSeconds": self.timeout_seconds,
+            "idleTimeoutSeconds": self.idle_timeout_seconds,
         }
 
 
@@ -187,6 +189,7 @@ def claim_answer_from_json(document: Mapping[str, Any]) -> ClaimAnswer:
         plan=plan_facts_from_json(plan) if plan else None,
         source=source_from_json(source) if source else None,
         timeout_seconds=json_fields.optional(document, "timeoutSeconds", 0),
+        idle_timeout_seconds=json_fields.optional(document, "idleTimeoutSeconds", 0),
     )
 
 

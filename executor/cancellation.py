@@ -14,8 +14,9 @@ class Stop(IntEnum):
     NONE = 0
     GRACEFUL = 1  # a person's cancel, or SIGTERM
     TIMED_OUT = 2
-    TAKEN = 3  # the API took the step away: stop, and report nothing more
-    FORCE = 4
+    IDLE = 3  # nothing was printed and the state did not change for too long
+    TAKEN = 4  # the API took the step away: stop, and report nothing more
+    FORCE = 5
 
 
 class Cancellation:

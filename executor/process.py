@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from executor import hardening
@@ -36,6 +36,28 @@ class Limits:
 
     deadline: float | None
     grace_seconds: float
+    idle_seconds: float = 0  # 0 = may be quiet for ever
+    progress: Path | None = None  # a file whose change counts as a sign of life, besides output
+
+
+@dataclass(slots=True)
+class Quiet:
+    """For how long a command has given no sign of life."""
+
+    progress: Path | None
+    since: float = field(default_factory=time.monotonic)
+
+    def heard(self) -> None:
+        """It printed something."""
+        self.since = time.monotonic()
+
+    def seconds(self) -> float:
+        """Since its last output, or the last change of the file."""
+        quiet = time.monotonic() - self.since
+        try:
+            return quiet if self.progress is None else min(quiet, max(time.time() - self.progress.stat().st_mtime, 0))
+        except FileNotFoundError:
+            return quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +96,15 @@ def run(command: Command, sink: Callable[[bytes], object], cancellation: Cancell
         process_group=0,
     ) as process:
         assert process.stdout is not None  # noqa: S101 - asked for above
-        reader = threading.Thread(target=_read, args=(process.stdout.fileno(), sink), name="output", daemon=True)
+        quiet = Quiet(limits.progress)
+
+        def take(data: bytes) -> None:
+            quiet.heard()
+            sink(data)
+
+        reader = threading.Thread(target=_read, args=(process.stdout.fileno(), take), name="output", daemon=True)
         reader.start()
-        signaled = _wait(process, cancellation, limits)
+        signaled = _wait(process, cancellation, limits, quiet)
         hardening.end_leftovers(process.pid)
         reader.join(_READER_SECONDS)
     return Ended(process.returncode, signaled)
@@ -90,7 +118,7 @@ def _read(descriptor: int, sink: Callable[[bytes], object]) -> None:
         pass  # closed after the command's end: an escaped child still held the other end
 
 
-def _wait(process: subprocess.Popen[bytes], cancellation: Cancellation, limits: Limits) -> bool:
+def _wait(process: subprocess.Popen[bytes], cancellation: Cancellation, limits: Limits, quiet: Quiet) -> bool:
     """Wait for the end, sending signals as they become due; whether any was sent."""
     ended = os.pidfd_open(process.pid)
     interrupted_at: float | None = None
@@ -99,11 +127,13 @@ def _wait(process: subprocess.Popen[bytes], cancellation: Cancellation, limits: 
     poll.register(ended, select.POLLIN)
     poll.register(cancellation.wake_descriptor, select.POLLIN)
     try:
-        while not any(descriptor == ended for descriptor, _ in poll.poll(_pause(interrupted_at, limits))):
+        while not any(descriptor == ended for descriptor, _ in poll.poll(_pause(interrupted_at, limits, quiet))):
             cancellation.drain()
             now = time.monotonic()
             if limits.deadline is not None and now >= limits.deadline:
                 cancellation.request(Stop.TIMED_OUT)
+            if limits.idle_seconds and interrupted_at is None and quiet.seconds() >= limits.idle_seconds:
+                cancellation.request(Stop.IDLE)
             due = signal_due(
                 cancellation.stop, interrupted_at=interrupted_at, now=now, grace_seconds=limits.grace_seconds
             )
@@ -119,9 +149,12 @@ def _wait(process: subprocess.Popen[bytes], cancellation: Cancellation, limits: 
     return killed or interrupted_at is not None
 
 
-def _pause(interrupted_at: float | None, limits: Limits) -> int | None:
+def _pause(interrupted_at: float | None, limits: Limits, quiet: Quiet) -> int | None:
     """Milliseconds until a signal may become due by the clock; None = only by a request."""
     due = limits.deadline if interrupted_at is None else interrupted_at + limits.grace_seconds
-    if due is None:
+    left = [] if due is None else [due - time.monotonic()]
+    if limits.idle_seconds and interrupted_at is None:
+        left.append(limits.idle_seconds - quiet.seconds())
+    if not left:
         return None
-    return max(10, min(int((due - time.monotonic()) * 1000) + 10, 60_000))
+    return max(10, min(int(min(left) * 1000) + 10, 60_000))

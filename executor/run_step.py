@@ -135,6 +135,11 @@ def _stopped(step: Step) -> Ending:
         message = f"the step took longer than its {seconds} s and was stopped"
         step.log.say(message)
         return Ending(Outcome.ERRORED, FailureReason.TIMED_OUT, message)
+    if step.cancellation.stop is Stop.IDLE:
+        seconds = step.claim.idle_timeout_seconds
+        message = f"nothing was printed and the state did not change for {seconds} s: the step was stopped"
+        step.log.say(message)
+        return Ending(Outcome.ERRORED, FailureReason.TIMED_OUT, message)
     message = "the step was canceled"
     step.log.say(message)
     return Ending(Outcome.CANCELED, None, message)

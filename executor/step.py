@@ -67,7 +67,12 @@ class Step:
         """
         facts = OutputFacts()
         command = process.Command([str(self._engine().path), *arguments], self.directory, self.environment)
-        limits = process.Limits(self.deadline, self.settings.interrupt_grace_seconds)
+        limits = process.Limits(
+            self.deadline,
+            self.settings.interrupt_grace_seconds,
+            idle_seconds=self.claim.idle_timeout_seconds,
+            progress=self.work.state_file,
+        )
         self.findings.timings.setdefault("start", since_process_start())
         try:
             ended = process.run(command, lambda data: facts.feed(self.log.write(data)), self.cancellation, limits)

@@ -43,6 +43,9 @@ class Workspace:
     execution_mode: str = "remote"
     default_template: str = ""  # id of a template; empty = "Plan and apply"
     auto_apply: bool | None = None  # None: as the template says
+    step_timeout_seconds: int | None = None  # this and the next two: None = as the setting says, 0 = none
+    idle_timeout_seconds: int | None = None
+    approval_expiry_seconds: int | None = None
     locked: bool = False
     lock_reason: str = ""
     locked_by: str = ""  # name of a token, or the id of the run that left its outcome unknown
@@ -136,6 +139,7 @@ class Run:
     created_by: str = ""
     via: str = "API"
     request_id: str | None = None  # makes a repeated creation recognisable
+    approval_expiry_seconds: int = 0  # how long its approval may wait, as it was when the run was created; 0 = for ever
     retry_of: int | None = None  # number of the run that this one tries again
     plan_run_id: str = ""  # the run that made the plan which this one has taken over; empty = it makes its own
     created_at: datetime
@@ -158,6 +162,7 @@ class Step:
     failure_reason: FailureReason | None = None
     message: str = ""
     report: StepReport | None = None  # of the attempt that settled it
+    expires_at: datetime | None = None  # when an approval that nobody gave is discarded
     queued_at: datetime | None = None
     started_at: datetime | None = None  # claimed
     finished_at: datetime | None = None

@@ -6,7 +6,7 @@ IllegalTransitionError and changes nothing.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from api.domain import step_sequence
 from api.domain.entities import Run, RunRecord, Step
@@ -35,7 +35,7 @@ def begin(record: RunRecord, now: datetime) -> RunRecord:
     if record.run.status is not RunStatus.PENDING or first is None:
         raise IllegalTransitionError(f"run {record.run.number} is {record.run.status}; only a pending one can begin")
     if first.kind is StepKind.APPROVAL:
-        waiting = _step_to(first, StepStatus.WAITING_APPROVAL)
+        waiting = _waiting(record.run, first, now)
         return _run_while(_with_step(record, waiting), waiting, now)
     return _queue(record, first, now)
 
@@ -116,6 +116,17 @@ def approved(record: RunRecord, now: datetime) -> RunRecord:
     return _queue(record, following, now)
 
 
+def expired(record: RunRecord, now: datetime) -> RunRecord:
+    """Nobody approved the plan in time: it is discarded. The record itself before the time, or once it has moved on."""
+    for step in record.steps:
+        if step.status is StepStatus.WAITING_APPROVAL and step.expires_at is not None and step.expires_at <= now:
+            seconds = record.run.approval_expiry_seconds
+            ended = discarded(record, now)
+            message = f"nobody approved the plan within {seconds} s: it was discarded"
+            return replace(ended, run=replace(ended.run, message=message))
+    return record
+
+
 def discarded(record: RunRecord, now: datetime) -> RunRecord:
     """Somebody rejects the plan; a run that has not begun can be discarded too."""
     if record.run.status is RunStatus.PENDING:
@@ -169,7 +180,7 @@ def _finished(record: RunRecord, step: Step, report: StepReport, now: datetime) 
     if record.run.cancel is not None and following is not None:
         return _canceled(record, now)  # it finished before the cancel reached it; nothing further starts
     if how is Continuation.WAIT_FOR_APPROVAL and following is not None:
-        waiting = _step_to(following, StepStatus.WAITING_APPROVAL)
+        waiting = _waiting(record.run, following, now)
         return _run_while(_with_step(record, waiting), waiting, now)
     if how is Continuation.NEXT_STEP and following is not None:
         return _queue(_run_to(record, RunStatus.CONFIRMED, now), following, now)
@@ -217,6 +228,12 @@ def _skip_following(record: RunRecord, now: datetime) -> RunRecord:
         if step.status not in FINAL_STEP_STATUSES:
             record = _with_step(record, replace(_step_to(step, StepStatus.SKIPPED), finished_at=now))
     return record
+
+
+def _waiting(run: Run, approval: Step, now: datetime) -> Step:
+    seconds = run.approval_expiry_seconds
+    expires_at = now + timedelta(seconds=seconds) if seconds else None
+    return replace(_step_to(approval, StepStatus.WAITING_APPROVAL), expires_at=expires_at)
 
 
 def _run_while(record: RunRecord, step: Step, now: datetime) -> RunRecord:

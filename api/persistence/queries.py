@@ -121,6 +121,13 @@ class ReadQueries:
         before = _waiting(tables.runs.c.id, workspace_id, plan_only=False).where(tables.runs.c.number < number)
         return await self._connection.scalar(select(func.count()).select_from(before.order_by(None).subquery())) or 0
 
+    async def next_expiry(self) -> tuple[str, datetime] | None:
+        steps = tables.steps
+        waiting = select(steps.c.run_id, steps.c.expires_at).where(text("status = 'waiting_approval'"))
+        next_one = waiting.where(steps.c.expires_at.is_not(None)).order_by(steps.c.expires_at).limit(1)
+        row = (await self._connection.execute(next_one)).first()
+        return None if row is None else (row[0], row[1])
+
     async def attempts_of_canceled_runs(self) -> tuple[Attempt, ...]:
         canceled = select(tables.runs.c.id).where(text(tables.CANCELED))
         return await self._all(Attempt, _of_steps_under_way().where(tables.steps.c.run_id.in_(canceled)))

@@ -72,6 +72,9 @@ workspaces = Table(
     Column("execution_mode", String(20), nullable=False),
     Column("default_template", _NAME, nullable=False),
     Column("auto_apply", Boolean, nullable=True),
+    Column("step_timeout_seconds", Integer, nullable=True),
+    Column("idle_timeout_seconds", Integer, nullable=True),
+    Column("approval_expiry_seconds", Integer, nullable=True),
     Column("locked", Boolean, nullable=False),
     Column("lock_reason", Text, nullable=False),
     Column("locked_by", _NAME, nullable=False),
@@ -167,6 +170,7 @@ runs = Table(
     Column("created_by", _NAME, nullable=False),
     Column("via", String(40), nullable=False),
     Column("request_id", String(64), nullable=True),
+    Column("approval_expiry_seconds", Integer, nullable=False, server_default="0"),
     Column("retry_of", BigInteger, nullable=True),
     Column("plan_run_id", _ID, nullable=False, server_default=""),
     Column("created_at", UtcTime, nullable=False),
@@ -208,12 +212,19 @@ steps = Table(
     Column("failure_reason", EnumText(FailureReason), nullable=True),
     Column("message", Text, nullable=False),
     Column("report", OptionalReport, nullable=True),
+    Column("expires_at", UtcTime, nullable=True),
     Column("queued_at", UtcTime, nullable=True),
     Column("started_at", UtcTime, nullable=True),
     Column("finished_at", UtcTime, nullable=True),
     UniqueConstraint("run_id", "number"),
     # `errored` always says why
     CheckConstraint("status <> 'errored' OR failure_reason IS NOT NULL", name="errored_has_a_reason"),
+    Index(
+        "ix_steps_to_expire",
+        "expires_at",
+        sqlite_where=text("status = 'waiting_approval'"),
+        postgresql_where=text("status = 'waiting_approval'"),
+    ),
     Index(
         "ix_steps_queued", "run_id", sqlite_where=text("status = 'queued'"), postgresql_where=text("status = 'queued'")
     ),

@@ -8,7 +8,8 @@ import hmac
 from dataclasses import replace
 
 from api.domain import run_transitions
-from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, RunRecord, Variable
+from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, RunRecord, Variable, Workspace
+from api.domain.timeouts import effective
 from api.services import transitions
 from api.services.errors import RefusedError
 from api.services.git_credentials import source_of
@@ -90,6 +91,7 @@ async def _answer(ports: Ports, tx: Reading, record: RunRecord, step_id: str, to
     variables = await tx.all(Variable, workspace_id=run.workspace_id)
     step = record.step(step_id)
     source = await source_of(ports, tx, run)
+    workspace, rules = await tx.get(Workspace, run.workspace_id), ports.rules
     return ClaimAnswer(
         token=token,
         variables=tuple(
@@ -102,7 +104,10 @@ async def _answer(ports: Ports, tx: Reading, record: RunRecord, step_id: str, to
         configuration_sha256=configuration.sha256 if configuration else "",
         plan=plan_facts(record) if step.kind is StepKind.APPLY else None,
         source=source,
-        timeout_seconds=ports.rules.step_timeout_seconds,
+        timeout_seconds=effective(workspace.step_timeout_seconds if workspace else None, rules.step_timeout_seconds),
+        idle_timeout_seconds=effective(
+            workspace.idle_timeout_seconds if workspace else None, rules.idle_timeout_seconds
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from api.domain import step_sequence
 from api.domain.entities import ConfigurationVersion, Run, RunRecord, Step, Template, Workspace
 from api.domain.permissions import Principal
 from api.domain.step_sequence import FlowStep
+from api.domain.timeouts import effective
 from api.services import transitions
 from api.services.access import visible_workspace
 from api.services.errors import ConflictError
@@ -59,6 +60,8 @@ async def create_run(ports: Ports, principal: Principal, request: RunRequest) ->
         flow, template = await _flow(tx, workspace, request)
         configuration_id = await _configuration_id(tx, workspace, request, flow)
         record = _new_record(workspace, request, template, flow, principal, now)
+        expiry = effective(workspace.approval_expiry_seconds, ports.rules.approval_expiry_seconds)
+        record = replace(record, run=replace(record.run, approval_expiry_seconds=expiry))
         record = _numbered(record, await tx.next_run_number(), configuration_id)
         await transitions.save(tx, None, record, now)
     transitions.tell(ports, record)

@@ -89,6 +89,10 @@ class Reading(Protocol):
         """How many pending runs of the workspace want it for themselves and have a smaller number."""
         ...
 
+    async def next_expiry(self) -> tuple[str, datetime] | None:
+        """The run whose approval expires next, and when."""
+        ...
+
     async def attempts_of_canceled_runs(self) -> tuple[Attempt, ...]:
         """Those of the attempts under way whose run is to be canceled."""
         ...
@@ -320,6 +324,8 @@ class Rules:
     git_known_hosts: str = ""  # of every ssh key, besides its own
     git_timeout_seconds: int = 600
     step_timeout_seconds: int = 0
+    idle_timeout_seconds: int = 0
+    approval_expiry_seconds: int = 0
     start_patience_seconds: int = 120  # with a pod that says what is wrong
     start_timeout_seconds: int = 1800  # with one that does not start for whatever reason
     cancel_grace_seconds: int = 900  # from a cancel until the carrier is told to end the executor

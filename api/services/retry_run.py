@@ -10,6 +10,7 @@ from api.domain import rerun
 from api.domain.entities import Run, RunRecord, Workspace
 from api.domain.permissions import Principal
 from api.domain.rerun import Circumstances
+from api.domain.timeouts import effective
 from api.services import transitions
 from api.services.access import visible_record, visible_workspace
 from api.services.create_run import check_comments, check_request_id, known_run
@@ -53,6 +54,7 @@ async def retry_run(
             comments=old.run.comments if request.comments is None else request.comments,
             created_by=principal.name,
             via="API",
+            approval_expiry_seconds=effective(workspace.approval_expiry_seconds, ports.rules.approval_expiry_seconds),
             request_id=request.request_id,
         )
         record = replace(record, run=run)

@@ -18,6 +18,7 @@ from api.domain.entities import (
     Workspace,
 )
 from api.domain.slots import Slots
+from api.domain.timeouts import effective
 from api.services import transitions
 from api.services.ports import Ports, Reading, Writing
 from common import ids
@@ -83,7 +84,9 @@ async def order_for(ports: Ports, tx: Reading, record: RunRecord, attempt: Attem
         job_data=job_data,
         organization_name=organization.name if organization else "",
         workspace_name=workspace.name if workspace else "",
-        timeout_seconds=ports.rules.step_timeout_seconds,
+        timeout_seconds=effective(
+            workspace.step_timeout_seconds if workspace else None, ports.rules.step_timeout_seconds
+        ),
         plan_run_id=run.plan_run_id,
         shape=await shape_of(tx, run.workspace_id),
     )

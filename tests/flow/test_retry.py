@@ -50,6 +50,22 @@ def test_a_discarded_plan_is_applied_once_after_all(start_server: StartServer, t
     assert (again.status_code, "applied once" in again.text) == (409, True)
 
 
+def test_a_plan_that_nobody_approves_expires(start_server: StartServer, tmp_path: Path) -> None:
+    """It is discarded with its reason, also when the API was away at the time; the workspace is free again."""
+    server = start_server({"PODFORM_APPROVAL_EXPIRY_SECONDS": "4"})
+    client = server.client
+    workspace = client.make_workspace()
+    client.upload(workspace, ledger.ledger_configuration(tmp_path / "ledger", count=1, seconds=0), tmp_path / "tf")
+    number = client.run(workspace, CLI)
+    client.wait(number, lambda job: job["runStatus"] == "planned")
+    assert client.steps(number)[1]["expiresAt"]
+    server.api.kill()
+    server.api.start()
+    job = client.finished(number)
+    assert (job["runStatus"], job["message"]) == ("discarded", "nobody approved the plan within 4 s: it was discarded")
+    assert client.finished(client.run(workspace, "Plan"))["runStatus"] == "planned_and_finished"
+
+
 def test_a_failed_run_is_tried_again_with_the_variables_of_now(start_server: StartServer, tmp_path: Path) -> None:
     """The whole run anew, once what was missing is there."""
     client = start_server().client

@@ -1,11 +1,11 @@
 """Every move of a run and its steps, one by one: what follows, and what is refused."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.domain import run_transitions
+from api.domain import run_transitions, timeouts
 from api.domain.entities import Run, RunRecord
 from api.domain.entities import Step as RunStep
 from api.domain.retry import Verdict
@@ -267,3 +267,27 @@ def test_a_step_lost_before_its_claim_is_launched_as_the_next_attempt() -> None:
     lost = run_transitions.lost(launched, "s0", Verdict.AGAIN, FailureReason.START_FAILED, "gone", NOW)
     again = run_transitions.launching(lost, "s0", LATER)
     assert (again.run.status, again.step("s0").attempt) == (RunStatus.PLAN_QUEUED, 2)
+
+
+def test_an_approval_expires_once_its_time_has_come() -> None:
+    """Not before, not without a time, and never what somebody has decided."""
+    for_ever = _planned(_whole())
+    assert run_transitions.expired(for_ever, LATER + timedelta(days=999)) is for_ever
+    record = _whole()
+    record = replace(record, run=replace(record.run, approval_expiry_seconds=60))
+    waiting = _planned(record)
+    assert waiting.step("s1").expires_at == LATER + timedelta(seconds=60)
+    assert run_transitions.expired(waiting, LATER + timedelta(seconds=59)) is waiting
+    ended = run_transitions.expired(waiting, LATER + timedelta(seconds=60))
+    assert (ended.run.status, ended.run.message) == (
+        RunStatus.DISCARDED,
+        "nobody approved the plan within 60 s: it was discarded",
+    )
+    approved = run_transitions.approved(waiting, LATER)
+    assert run_transitions.expired(approved, LATER + timedelta(days=1)) is approved
+
+
+@pytest.mark.parametrize(("of_workspace", "setting", "expected"), [(None, 5, 5), (0, 5, 0), (7, 5, 7), (None, 0, 0)])
+def test_a_workspace_has_the_last_word_on_timeouts(of_workspace: int | None, setting: int, expected: int) -> None:
+    """Its own value counts, none being one."""
+    assert timeouts.effective(of_workspace, setting) == expected

@@ -76,6 +76,7 @@ ANSWER = ClaimAnswer(
         token="t",
     ),
     timeout_seconds=60,
+    idle_timeout_seconds=30,
 )
 
 

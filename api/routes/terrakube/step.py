@@ -34,6 +34,7 @@ class StepRead(Read):
     message: str
     exit_code: int | None
     log_bytes: int | None
+    expires_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
     timings: Mapping[str, float]
@@ -55,6 +56,7 @@ def encoded(call: Call, run: Run, step: Step) -> dict[str, Any]:
         message=step.message,
         exit_code=report.exit_code if report else None,
         log_bytes=report.log_bytes if report else None,
+        expires_at=step.expires_at,
         started_at=step.started_at,
         finished_at=step.finished_at,
         timings=report.timings if report else {},

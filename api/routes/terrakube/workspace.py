@@ -22,6 +22,10 @@ PATH = f"{organization.ONE}/workspace"
 ONE = f"{PATH}/{{workspace_id}}"
 
 
+#: At most a year; null = as the setting says, 0 = none.
+Seconds = Annotated[int, Field(ge=0, le=31_536_000)] | None
+
+
 class WorkspaceAttributes(Written):
     """What can be written: JSON names beside the entity's."""
 
@@ -35,6 +39,9 @@ class WorkspaceAttributes(Written):
     execution_mode: Text = ""
     default_template: NullableText = ""
     auto_apply: bool | None = None
+    step_timeout_seconds: Seconds = None
+    idle_timeout_seconds: Seconds = None
+    approval_expiry_seconds: Seconds = None
 
 
 class NewWorkspaceAttributes(WorkspaceAttributes):
@@ -136,6 +143,9 @@ class WorkspaceRead(Read):
     execution_mode: str
     default_template: str
     auto_apply: bool | None
+    step_timeout_seconds: int | None
+    idle_timeout_seconds: int | None
+    approval_expiry_seconds: int | None
     locked: bool
     lock_reason: str = Field(serialization_alias="lockDescription")
     locked_by: str

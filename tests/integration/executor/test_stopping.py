@@ -100,6 +100,16 @@ def test_timeout(executor_bench: Bench) -> None:
     assert shipped(step) >= SHORT
 
 
+def test_idle_timeout(executor_bench: Bench) -> None:
+    """A step that prints nothing and changes no state for too long is stopped like a cancel, and says so."""
+    step = long_apply(executor_bench, idle_timeout_seconds=3)
+    executor_bench.run(step)
+    assert step.report.outcome is Outcome.ERRORED
+    assert step.report.failure_reason is FailureReason.TIMED_OUT
+    assert step.report.message == "nothing was printed and the state did not change for 3 s: the step was stopped"
+    assert shipped(step) >= SHORT
+
+
 def test_grace_ends_in_a_kill(executor_bench: Bench, tmp_path: Path) -> None:
     """A terraform that ignores its interrupt is killed when its grace is over."""
     engine = tmp_path / "engines" / "terraform" / "1.9.9" / "terraform"
