@@ -202,6 +202,7 @@ def _for_executors(settings: Settings) -> dict[str, str]:
     return {
         environment.DELIVERY_SECONDS: str(settings.delivery_seconds),
         environment.PROVIDER_MIRRORS: settings.provider_mirrors,
+        environment.PROVIDER_NETWORK_MIRROR: settings.provider_network_mirror,
         environment.PROVIDER_CACHE: str((settings.provider_cache or root / "providers").absolute()),
     }
 

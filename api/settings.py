@@ -236,6 +236,12 @@ class Settings(BaseModel):
         alias="PODFORM_PROVIDER_MIRRORS",
         description="Directories of provider packages, separated by `:`; what is in them comes from nowhere else",
     )
+    provider_network_mirror: str = Field(
+        "",
+        alias="PODFORM_PROVIDER_NETWORK_MIRROR",
+        pattern=r"^(https://[^\s/@]+/(\S*/)?)?$",
+        description="Provider network mirror, an https URL that ends with `/`, in place of all registries",
+    )
     provider_cache: Path | None = Field(
         None,
         alias="PODFORM_PROVIDER_CACHE",

@@ -18,6 +18,8 @@ WORK_DIRECTORY = "PODFORM_WORK_DIR"
 ENGINE_CACHE = "PODFORM_ENGINE_CACHE"
 #: Directories with provider packages (terraform's mirror layouts), separated by `:`.
 PROVIDER_MIRRORS = "PODFORM_PROVIDER_MIRRORS"
+#: A network mirror (https) that takes the place of the registries.
+PROVIDER_NETWORK_MIRROR = "PODFORM_PROVIDER_NETWORK_MIRROR"
 #: Where provider packages that a step installed are kept for later steps on this machine.
 PROVIDER_CACHE = "PODFORM_PROVIDER_CACHE"
 #: How long an executor goes on trying to deliver what it has, in seconds.

@@ -27,7 +27,8 @@ def offer(step: Step) -> list[Path]:
                 _link(step.work.providers, locked, package)
                 offered[locked.address] = package
     mirrors = {path: mirrored(path) for path in step.settings.provider_mirrors}
-    text = cli_configuration(str(step.work.providers), sorted(offered), mirrors)
+    network = step.settings.provider_network_mirror
+    text = cli_configuration(str(step.work.providers), sorted(offered), mirrors, network)
     workdir.write_private(step.work.cli_configuration, text.encode())
     return list(offered.values())
 
@@ -72,8 +73,9 @@ def mirrored(mirror: Path) -> list[str]:
     return sorted(found)
 
 
-def cli_configuration(links: str, cached: Sequence[str], mirrors: dict[Path, list[str]]) -> str:
-    """Terraform's CLI configuration: cached packages from their links, mirrored ones from mirrors, the rest direct.
+def cli_configuration(links: str, cached: Sequence[str], mirrors: dict[Path, list[str]], network: str = "") -> str:
+    """Terraform's CLI configuration: cached packages from their links, mirrored ones from mirrors, the rest from
+    the network mirror or, without one, from their registries.
 
     A provider that is in a place comes from that place alone: terraform would ask every other one for newer versions.
     """
@@ -83,15 +85,18 @@ def cli_configuration(links: str, cached: Sequence[str], mirrors: dict[Path, lis
         if included:
             blocks.append(_block("filesystem_mirror", path=str(mirror), include=included))
     elsewhere = sorted({*cached, *(address for addresses in mirrors.values() for address in addresses)})
-    blocks.append(_block("direct", exclude=elsewhere))
+    if network:
+        blocks.append(_block("network_mirror", url=network, exclude=elsewhere))
+    else:
+        blocks.append(_block("direct", exclude=elsewhere))
     return "provider_installation {\n" + "".join(blocks) + "}\n"
 
 
-def _block(kind: str, path: str = "", include: Iterable[str] = (), exclude: Iterable[str] = ()) -> str:
-    lines = [f"    path = {_quoted(path)}\n"] if path else []
+def _block(kind: str, include: Iterable[str] = (), exclude: Iterable[str] = (), **texts: str) -> str:
+    lines = [f"    {name} = {_quoted(text)}\n" for name, text in texts.items()]
     for name, addresses in (("include", include), ("exclude", exclude)):
-        texts = ", ".join(_quoted(address) for address in addresses)
-        lines += [f"    {name} = [{texts}]\n"] if texts else []
+        quoted = ", ".join(_quoted(address) for address in addresses)
+        lines += [f"    {name} = [{quoted}]\n"] if quoted else []
     return f"  {kind} {{\n{''.join(lines)}  }}\n"
 
 

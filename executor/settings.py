@@ -30,6 +30,7 @@ class Settings:
     engine_cache: Path | None
     provider_cache: Path | None = None
     provider_mirrors: tuple[Path, ...] = ()
+    provider_network_mirror: str = ""
     delivery_seconds: float
     interrupt_grace_seconds: float
     ca_file: Path | None
@@ -51,6 +52,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         engine_cache=_path(environ, environment.ENGINE_CACHE),
         provider_cache=_path(environ, environment.PROVIDER_CACHE),
         provider_mirrors=_paths(environ, environment.PROVIDER_MIRRORS),
+        provider_network_mirror=environ.get(environment.PROVIDER_NETWORK_MIRROR, ""),
         delivery_seconds=_seconds(environ, environment.DELIVERY_SECONDS, DEFAULT_DELIVERY_SECONDS),
         interrupt_grace_seconds=_seconds(environ, environment.INTERRUPT_GRACE_SECONDS, DEFAULT_INTERRUPT_GRACE_SECONDS),
         ca_file=_path(environ, environment.CA_FILE),

@@ -41,6 +41,7 @@ INHERITED = (
     environment.CA_FILE,
     environment.PROVIDER_CACHE,
     environment.PROVIDER_MIRRORS,
+    environment.PROVIDER_NETWORK_MIRROR,
     environment.DELIVERY_SECONDS,
     environment.INTERRUPT_GRACE_SECONDS,
 )

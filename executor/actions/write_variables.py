@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from common.executor_api import StepVariable
 from common.failure_reasons import FailureReason
@@ -26,8 +27,21 @@ def write_environment(step: Step) -> None:
     step.environment, dropped = step_environment.build(
         reserved, step.settings.inherited, step.claim.environment, step.claim.variables
     )
+    if step.settings.ca_file is not None:
+        step.environment["SSL_CERT_FILE"] = str(_authorities(step, step.settings.ca_file))
     for name in dropped:
         step.log.say(f"the variable {name} is reserved for the platform and was left out")
+
+
+def _authorities(step: Step, ca_file: Path) -> Path:
+    """The system's authorities and those of PODFORM_CA_FILE in one file: for registries and mirrors behind them."""
+    import ssl
+
+    file = step.work.variables / "authorities.pem"
+    system = ssl.get_default_verify_paths().cafile
+    known = Path(system).read_bytes() if system else b""
+    write_private(file, known + b"\n" + ca_file.read_bytes())
+    return file
 
 
 def write_variable_files(step: Step) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def publish(site: Path, program: Path, version: str, *, name: str = "terraform",
 class Site:
     """A site that serves a directory; `requests` are the paths asked for."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tls: ssl.SSLContext | None = None) -> None:
         self.directory = directory
         self.requests: list[str] = []
         requests = self.requests
@@ -47,12 +48,15 @@ class Site:
                 super().do_GET()
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Exchange, directory=str(directory)))
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
         """Where it serves."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self.server.server_address[1]}"
 
     def close(self) -> None:
         """Stop serving."""
@@ -61,9 +65,9 @@ class Site:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Site]:
+def serving(directory: Path, tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     """A site that ends with its block."""
-    site = Site(directory)
+    site = Site(directory, tls)
     try:
         yield site
     finally:

@@ -63,6 +63,9 @@ def test_cli_configuration(tmp_path: Path) -> None:
         '  direct {\n    exclude = ["a/b/c", "a/b/d"]\n  }\n'
         "}\n"
     )
+    assert cli_configuration("/step/links", [], {Path("/srv"): ["a/b/c"]}, "https://m/").endswith(
+        '  network_mirror {\n    url = "https://m/"\n    exclude = ["a/b/c"]\n  }\n}\n'
+    )
     assert cli_configuration("/step/links", [], {}) == "provider_installation {\n  direct {\n  }\n}\n"
 
 

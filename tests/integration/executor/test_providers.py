@@ -1,5 +1,6 @@
 """Providers: from mirrors, kept on the machine, used again by checksum. A real provider, a real terraform."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ from common.step_report import Outcome
 from executor import engines
 from executor.provider_cache import ProviderCache, directory_hash
 from tests.fakes.executor_process import Bench, wait_until
+from tests.fakes.release_site import serving
+from tests.integration.executor.test_outages import certificate
 
 pytestmark = pytest.mark.terraform
 
@@ -88,6 +91,46 @@ def test_unwritable_cache(executor_bench: Bench, mirror: Path, tmp_path: Path) -
     settings = {"PODFORM_PROVIDER_MIRRORS": str(mirror), "PODFORM_PROVIDER_CACHE": str(tmp_path / "file/cache")}
     assert executor_bench.run(planned, **settings).outcome is Outcome.FINISHED, bytes(planned.log)
     assert b"could not be kept" in planned.log
+
+
+@pytest.fixture
+def network_mirror(mirror: Path) -> Path:
+    """The same mirror with the documents of a network mirror beside the package."""
+    (packed,) = mirror.glob("*/*/*/*.zip")
+    (packed.parent / "index.json").write_text('{"versions": {"2.1.2": {}}}')
+    archives = {"archives": {engines.platform(): {"url": packed.name}}}
+    (packed.parent / "2.1.2.json").write_text(json.dumps(archives))
+    return mirror
+
+
+def test_many_inits_and_then_none_asks(executor_bench: Bench, network_mirror: Path, tmp_path: Path) -> None:
+    """Eight inits at once on an empty cache all succeed and leave one package; with the lock file nobody asks again."""
+    certificate_file, tls = certificate(tmp_path)
+    with serving(network_mirror, tls) as web:
+        settings = {
+            "PODFORM_PROVIDER_NETWORK_MIRROR": f"{web.url}/",
+            "PODFORM_PROVIDER_CACHE": str(tmp_path / "cache"),
+            "PODFORM_CA_FILE": str(certificate_file),
+        }
+        steps = [executor_bench.step(StepKind.PLAN, {"main.tf": NULL}) for _ in range(8)]
+        processes = [
+            executor_bench.start(step, PODFORM_WORK_DIR=str(tmp_path / f"work-{number}"), **settings)
+            for number, step in enumerate(steps)
+        ]
+        for step, process in zip(steps, processes, strict=True):
+            output = executor_bench.end(process)
+            assert step.reports, output
+            assert step.report.outcome is Outcome.FINISHED, bytes(step.log)
+        (kept,) = (tmp_path / "cache").iterdir()
+        assert directory_hash(kept) in steps[0].artifacts["lock.hcl"].decode()
+        assert [path for path in web.requests if path.endswith(".zip")]
+        web.requests.clear()
+        files = {"main.tf": NULL, ".terraform.lock.hcl": steps[0].artifacts["lock.hcl"].decode()}
+        again = executor_bench.step(StepKind.PLAN, files)
+        assert executor_bench.run(again, **settings).outcome is Outcome.FINISHED, bytes(again.log)
+        applied = executor_bench.apply_of(again)
+        assert executor_bench.run(applied, **settings).outcome is Outcome.FINISHED, bytes(applied.log)
+        assert web.requests == []
 
 
 def package(directory: Path, megabytes: int = 1) -> str:
