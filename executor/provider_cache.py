@@ -63,9 +63,7 @@ class ProviderCache:
             return False
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clean()
-        fresh = self._root / f"{_UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
-        fresh.mkdir(mode=0o700)
-        held = _hold(fresh)
+        fresh, held = self._begun()
         try:
             shutil.copytree(package, fresh, symlinks=True, dirs_exist_ok=True)
             if directory_hash(fresh) != wanted:  # hashed after copying: what is kept is what was checked
@@ -79,9 +77,19 @@ class ProviderCache:
             return False  # another step was faster
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            if held is not None:
-                os.close(held)
+            os.close(held)
         return True
+
+    def _begun(self) -> tuple[Path, int]:
+        """A fresh directory and the lock that keeps others from clearing it away."""
+        while True:
+            fresh = self._root / f"{_UNFINISHED}{os.getpid()}-{os.urandom(4).hex()}"
+            fresh.mkdir(mode=0o700)
+            held = _hold(fresh)
+            if held is not None and os.path.lexists(fresh):
+                return fresh, held
+            if held is not None:  # another step cleared it away before it was held
+                os.close(held)
 
     def withdraw_damaged(self, packages: Iterable[Path]) -> list[Path]:
         """Take those out that are not what their names say; which they were."""
