@@ -18,6 +18,7 @@ import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from api import observed
 from api.bells import LocalBells
 from api.domain import known_hosts
 from api.launchers.local_process import LocalProcessLauncher
@@ -32,6 +33,7 @@ from api.persistence.logs import FileLogs
 from api.persistence.object_stores import S3Access
 from api.persistence.sealing import Sealer
 from api.routes import executor, public
+from api.routes.metrics import Metrics
 from api.scheduler import Scheduler
 from api.services import tokens
 from api.services.ports import Ports, Rules
@@ -75,6 +77,7 @@ def build(settings: Settings, api_url: str) -> Server:
     internal_secret = _internal_secret(settings)
     points = _failpoints(settings)
     artifacts = SealedArtifacts(bucket or data / "artifacts", sealer)
+    figures = Metrics()
     ports = Ports(
         database=database,
         artifacts=artifacts,
@@ -85,8 +88,9 @@ def build(settings: Settings, api_url: str) -> Server:
         clock=lambda: datetime.now(UTC),
         launchers=_launchers(settings, internal_secret, points),
         rules=_rules(settings, internal_secret, api_url),
+        figures=figures,
     )
-    ports = points.around(ports) if points else ports
+    ports = points.around(observed.around(ports)) if points else observed.around(ports)
     scheduler = Scheduler(ports)
     checks = {"scheduler": scheduler.problem, "disk": lambda: _disk_problem(data, settings.minimum_free_bytes)}
 
@@ -104,12 +108,16 @@ def build(settings: Settings, api_url: str) -> Server:
             await archives.close()
             await database.close()
 
-    app = Starlette(
+    figures.ask("scheduler_overdue", scheduler.overdue_seconds)
+    return Server(_application(ports, checks), ports, running, checks)
+
+
+def _application(ports: Ports, checks: Mapping[str, Callable[[], str]]) -> Starlette:
+    return Starlette(
         routes=[*public.routes(ports, checks), *executor.routes(ports)],
         middleware=public.middleware(ports),
         exception_handlers=public.exception_handlers(),
     )
-    return Server(app, ports, running, checks)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
@@ -230,6 +238,7 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
     return Rules(
         internal_secret=internal_secret,
         api_url=settings.api_url or api_url,
+        metrics_token=_revealed(settings.metrics_token) or "",
         kubernetes_enabled=settings.kubernetes_enabled,
         max_configuration_bytes=settings.max_configuration_bytes,
         max_state_bytes=settings.max_state_bytes,

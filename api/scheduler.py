@@ -76,6 +76,10 @@ class Scheduler:
         for launcher in self._ports.launchers.values():
             await launcher.close()
 
+    def overdue_seconds(self) -> float:
+        """By how much the next round is late; rounds come at least at every turn of the safety net."""
+        return max(0.0, time.monotonic() - self._looked_at - SAFETY_NET_SECONDS)
+
     def problem(self) -> str:
         """What keeps it from scheduling; empty when all is well."""
         if self._loop is None or self._loop.done():
@@ -108,12 +112,14 @@ class Scheduler:
             due = time.monotonic() >= look_at
             if due:
                 look_at = time.monotonic() + SAFETY_NET_SECONDS
+            began, outcome = time.monotonic(), "failed"
             try:
                 await self._round(look_at_carriers=due)
-                self._looked_at = time.monotonic()
+                self._looked_at, outcome = time.monotonic(), "done"
             except Exception:  # noqa: BLE001 - the loop must outlive any trouble of the database
                 _log.exception("scheduler_round_failed")
                 await self._pause(1)
+            self._ports.figures.time("scheduler_round", time.monotonic() - began, outcome=outcome)
             await bell.wait(max(min(look_at - time.monotonic(), self._until_expiry()), 0))
 
     def _until_expiry(self) -> float:

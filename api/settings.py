@@ -131,6 +131,13 @@ class Settings(BaseModel):
         None, alias="InternalSecretFile", description="File with the internal secret, for mounted secrets"
     )
 
+    metrics_token: SecretStr | None = Field(
+        None,
+        alias="PODFORM_METRICS_TOKEN",
+        min_length=MINIMUM_SECRET_CHARACTERS,
+        description="Bearer token that `/metrics` asks for; absent = none, for a network usually keeps strangers out",
+    )
+
     # limits
     max_configuration_bytes: int = Field(
         100 * 1024**2,

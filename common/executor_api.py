@@ -28,7 +28,7 @@ COMMIT = "commit"
 STATE = "state"
 #: POST ?offset=N: raw bytes; 200 {"next": N}, 409 {"expected": N} for a gap.
 LOG = "log"
-#: GET ?wait=SECONDS: long-poll, 200 HeartbeatAnswer; answers at once when a cancel is there.
+#: GET with a HeartbeatRequest as query: long-poll, 200 HeartbeatAnswer; answers at once when a cancel is there.
 HEARTBEAT = "heartbeat"
 #: GET ?platform=linux_amd64: 200 {"version", "sha256", "size"} of an engine that fits, 202 while it is fetched.
 ENGINE = "engine"
@@ -57,6 +57,7 @@ SHA256_HEADER = "X-Podform-Sha256"
 MAX_LOG_CHUNK_BYTES = 1024 * 1024
 #: How long the API holds a heartbeat at the most; the executor asks for this.
 HEARTBEAT_WAIT_SECONDS = 25
+MAX_HEARTBEAT_WAIT_SECONDS = 60
 
 
 class Refusal(StrEnum):
@@ -191,6 +192,34 @@ def claim_answer_from_json(document: Mapping[str, Any]) -> ClaimAnswer:
         timeout_seconds=json_fields.optional(document, "timeoutSeconds", 0),
         idle_timeout_seconds=json_fields.optional(document, "idleTimeoutSeconds", 0),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatRequest:
+    """Query of a heartbeat. Each side ignores parameters that it does not know; older executors send only `wait`."""
+
+    wait_seconds: int = 0  # how long the API may hold the answer
+    undelivered_seconds: int = 0  # for how long something has waited to be delivered; 0 = nothing does
+
+    def to_query(self) -> dict[str, str]:
+        """The parameters of the query."""
+        query = {"wait": str(self.wait_seconds)}
+        return query | ({"undelivered": str(self.undelivered_seconds)} if self.undelivered_seconds else {})
+
+
+def heartbeat_request_from_query(query: Mapping[str, str]) -> HeartbeatRequest:
+    """A request out of a query; BadInputError names the parameter that is wrong."""
+    return HeartbeatRequest(
+        wait_seconds=_query_number(query, "wait", MAX_HEARTBEAT_WAIT_SECONDS),
+        undelivered_seconds=_query_number(query, "undelivered", 10**9),
+    )
+
+
+def _query_number(query: Mapping[str, str], name: str, most: int) -> int:
+    text = query.get(name, "0")
+    if not text.isascii() or not text.isdecimal() or len(text) > 18 or int(text) > most:
+        raise BadInputError(name, f"must be a whole number from 0 to {most}")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ CarrierObserver what they see. A launcher never decides what a step becomes; it 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from common.errors import PodformError
 from common.failure_reasons import FailureReason
@@ -114,4 +114,13 @@ class Launcher(Protocol):
 
     async def close(self) -> None:
         """Stop watching; whatever is carried goes on."""
+        ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A launcher that learns by a watch what becomes of its attempts."""
+
+    def watch_ages(self) -> Mapping[str, float]:
+        """Resource -> seconds since its watch was last known to be good."""
         ...

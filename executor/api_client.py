@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from common import environment, executor_api, json_fields, step_report
 from common.errors import BadInputError
-from common.executor_api import ClaimAnswer, ClaimRequest, HeartbeatAnswer, Refusal
+from common.executor_api import ClaimAnswer, ClaimRequest, HeartbeatAnswer, HeartbeatRequest, Refusal
 from common.git_source import Commit
 from common.step_report import StepReport
 from executor.errors import RefusedError, SettingsError, UnavailableError
@@ -101,11 +101,10 @@ class ApiClient:
         following = _document(answer).get("next")
         return following if isinstance(following, int) else offset + len(data)
 
-    def heartbeat(self, wait_seconds: int) -> HeartbeatAnswer:
-        """Wait for a cancel, at the most so long."""
-        answer = self._call(
-            "GET", f"{executor_api.HEARTBEAT}?wait={wait_seconds}", timeout=wait_seconds + _TIMEOUT_SECONDS
-        )
+    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatAnswer:
+        """Wait for a cancel, at the most as long as the request says."""
+        query = "&".join(f"{name}={value}" for name, value in request.to_query().items())
+        answer = self._call("GET", f"{executor_api.HEARTBEAT}?{query}", timeout=request.wait_seconds + _TIMEOUT_SECONDS)
         return executor_api.heartbeat_answer_from_json(_document(answer))
 
     def artifact(self, name: str) -> Answer:

@@ -48,6 +48,7 @@ def conduct(
             cancellation.request(Stop.TAKEN)
 
     shipper = LogShipper(log, api, delivery, taken)
+    heartbeat.undelivered.append(shipper.undelivered_seconds)
     shipper.start()
     if os.geteuid() == 0:
         log.say(hardening.ROOT_WARNING)

@@ -2,8 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable
 
-from common.executor_api import HEARTBEAT_WAIT_SECONDS, CancelKind
+from common.executor_api import HEARTBEAT_WAIT_SECONDS, CancelKind, HeartbeatRequest
 from executor.api_client import ApiClient
 from executor.cancellation import Cancellation, Stop
 from executor.delivery import Delivery
@@ -22,6 +23,8 @@ class Heartbeat:
         self._cancellation = cancellation
         self._delivery = delivery
         self._answered_at = time.monotonic()
+        #: what ships says how long something has waited to be delivered; added by what the step starts
+        self.undelivered: list[Callable[[], float]] = []
 
     def start(self) -> None:
         """Begin."""
@@ -31,10 +34,14 @@ class Heartbeat:
         """When the API last answered, on the monotonic clock."""
         return self._answered_at
 
+    def _request(self) -> HeartbeatRequest:
+        longest = max((seconds() for seconds in tuple(self.undelivered)), default=0.0)
+        return HeartbeatRequest(wait_seconds=HEARTBEAT_WAIT_SECONDS, undelivered_seconds=int(longest))
+
     def _beat(self) -> None:
         while not self._delivery.abandoned:
             try:
-                answer = self._delivery.until_answered(lambda: self._api.heartbeat(HEARTBEAT_WAIT_SECONDS))
+                answer = self._delivery.until_answered(lambda: self._api.heartbeat(self._request()))
             except RefusedError as error:
                 if error.code in STEP_TAKEN:
                     self._cancellation.request(Stop.TAKEN)

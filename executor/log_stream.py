@@ -127,12 +127,18 @@ class LogShipper:
         self._delivery = delivery
         self._on_taken = on_taken
         self._progress_at = 0.0
+        self._behind_since: float | None = None  # monotonic; None = all is delivered
         self._delivered = False
         self._thread = threading.Thread(target=self._ship, name="log", daemon=True)
 
     def start(self) -> None:
         """Begin shipping."""
         self._thread.start()
+
+    def undelivered_seconds(self) -> float:
+        """For how long a piece of the log has waited to be delivered."""
+        since = self._behind_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def join(self, reachable_at: Callable[[], float]) -> bool:
         """Wait until the closed log is delivered; False when it was given up.
@@ -151,9 +157,11 @@ class LogShipper:
         offset = 0
         try:
             while self._log.wait_beyond(offset):
+                self._behind_since = time.monotonic()
                 self._log.wait_closed(COALESCE_SECONDS)
                 offset = self._ship_from(offset)
                 self._progress_at = time.monotonic()
+                self._behind_since = None
             self._delivered = True
         except UndeliveredError:
             pass  # the report tells the log's length: the API knows that it is incomplete

@@ -56,6 +56,10 @@ class KubernetesLauncher:
             await self._client.close()
         self._watcher = self._client = None
 
+    def watch_ages(self) -> Mapping[str, float]:
+        """Resource -> seconds since its watch was last known to be good."""
+        return self._watcher.ages() if self._watcher is not None else {}
+
     async def launch(self, order: LaunchOrder) -> Carried:
         """Create the attempt's Job, or find that it is there already."""
         manifest = self._manifest(order)

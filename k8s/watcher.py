@@ -40,6 +40,11 @@ class Follower:
         self._version = ""  # to watch from; empty = list first
         self._listed_at = 0.0  # monotonic
         self._failures = 0
+        self._good_at = time.monotonic()
+
+    def age_seconds(self) -> float:
+        """Since it was last known to be good: a list, an event, a bookmark."""
+        return time.monotonic() - self._good_at
 
     async def run(self) -> None:
         """Until canceled. No failure ends it, and none makes it hot."""
@@ -85,11 +90,12 @@ class Follower:
         listed = await self._list(*self._where)
         self.forbidden = False
         self._version, self._listed_at = listed.resource_version, time.monotonic()
+        self._good_at = self._listed_at
         self._watcher.changed(self._watcher.picture.listed(self.resource, listed.items))
         self._watcher.ready(self.resource)
 
     def _take(self, event: dict[str, Any]) -> None:
-        self._failures = 0
+        self._failures, self._good_at = 0, time.monotonic()
         item = event.get("object") or {}
         self._version = str((item.get("metadata") or {}).get("resourceVersion") or self._version)
         if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):
@@ -132,6 +138,10 @@ class Watcher:
         for running in self._running:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each resource's watch was last known to be good; a forbidden one is not watched."""
+        return {each.resource: each.age_seconds() for each in self._followers if not each.forbidden}
 
     def changed(self, names: set[str]) -> None:
         """Attempts to look at again."""

@@ -6,7 +6,7 @@ Pure; asked by services/transitions after the commit that ended it. Names and fi
 from collections.abc import Mapping
 from datetime import datetime
 
-from api.domain.entities import RunRecord, Step
+from api.domain.entities import Attempt, RunRecord, Step
 from common.statuses import FINAL_STEP_STATUSES, StepStatus
 
 #: Parts of a step's time that terraform itself works in, as the executor's report names them.
@@ -48,6 +48,14 @@ def facts(record: RunRecord, step: Step) -> Mapping[str, str | int | float]:
         known["terraform_seconds"] = round(sum(report.timings.get(part, 0.0) for part in _TERRAFORM_PARTS), 3)
         known["log_bytes"] = report.log_bytes
     return known
+
+
+def queue_seconds(record: RunRecord, attempt: Attempt) -> float:
+    """How long an attempt's step has waited for its launch: a run's first step since the run was asked for."""
+    step = record.step(attempt.step_id)
+    first = attempt.number == 1 and step.id == record.steps[0].id
+    since = record.run.created_at if first or step.queued_at is None else step.queued_at
+    return (attempt.created_at - since).total_seconds()
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

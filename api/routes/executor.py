@@ -163,8 +163,8 @@ async def _log(ports: Ports, step_id: str, request: Request) -> Response:
 
 
 async def _heartbeat(ports: Ports, step_id: str, request: Request) -> Response:
-    wait = _query_number(request, "wait", 0, 60)
-    answer = await step_deliveries.heartbeat(ports, step_id, _token(request), wait)
+    beat = executor_api.heartbeat_request_from_query(request.query_params)
+    answer = await step_deliveries.heartbeat(ports, step_id, _token(request), beat)
     return _json(answer.to_json())
 
 

@@ -1,6 +1,7 @@
 """`/healthz`, `/readyz`, `/metrics`: for probes and Prometheus, without a token. Part of public.py's routes."""
 
 import asyncio
+import hmac
 from collections.abc import Callable, Mapping
 
 import orjson
@@ -34,11 +35,21 @@ def routes(ports: Ports, checks: Checks) -> list[BaseRoute]:
         return Response(body, 200 if ready else 503, media_type="application/json")
 
     async def figures(request: Request) -> Response:
+        if not _may_read(request, ports.rules.metrics_token):
+            return PlainTextResponse("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
         metrics: Metrics = request.scope[SCOPE_KEY]
-        metrics.show(await observe.census(ports))
+        metrics.show_census(await observe.census(ports), ports.launchers)
+        for resource, age in observe.watch_ages(ports).items():
+            metrics.show("watch_age", age, resource=resource)
         return Response(metrics.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", figures)]
+
+
+def _may_read(request: Request, token: str) -> bool:
+    """Whether the request has the token of PODFORM_METRICS_TOKEN, where one is set."""
+    given = request.headers.get("authorization", "").encode()
+    return not token or hmac.compare_digest(given, f"Bearer {token}".encode())
 
 
 def _asked(check: Callable[[], str]) -> str:

@@ -4,12 +4,13 @@ One registry per application: MetricsMiddleware fills it, health.py answers `/me
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.domain.entities import AttemptState
+from api.routes.figure_tables import COUNTERS, GAUGES, HISTOGRAMS
 from api.services.observe import Census
 from common.statuses import RunStatus
 
@@ -19,15 +20,16 @@ SCOPE_KEY = "podform.metrics"
 _UNMATCHED = "unmatched"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UNDER_WAY = tuple(state for state in AttemptState if state is not AttemptState.SETTLED)
+#: An executor that lives is heard of every half minute.
+_HEARD_SECONDS = 120.0
 #: Long-polls and streams are held on purpose: their seconds say nothing and would drown the others.
 _HELD = ("/heartbeat", "/stream", "/tfoutput/")
 
 
 class Metrics:
-    """The figures of one application; `launchers` are the kinds that it has."""
+    """The figures of one application, as the services' Figures port takes them."""
 
-    def __init__(self, launchers: Iterable[str]) -> None:
-        self._launchers = tuple(launchers)
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter(
@@ -41,21 +43,63 @@ class Metrics:
             buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )
         self._under_way = Gauge("podform_http_requests_under_way", "Requests being answered", registry=self.registry)
-        self._runs = Gauge("podform_runs", "Runs by status", ("status",), registry=self.registry)
-        self._attempts = Gauge(
-            "podform_attempts_under_way", "Attempts under way", ("launcher", "state"), registry=self.registry
-        )
+        self._times = {
+            key: Histogram(row.name, row.meaning, row.labels, registry=self.registry, buckets=row.buckets)
+            for key, row in HISTOGRAMS.items()
+        }
+        self._counts = {
+            key: Counter(row.name, row.meaning, row.labels, registry=self.registry) for key, row in COUNTERS.items()
+        }
+        self._gauges = {
+            key: Gauge(row.name, row.meaning, row.labels, registry=self.registry) for key, row in GAUGES.items()
+        }
+        self._asked: dict[str, Callable[[], float]] = {}
+        self._undelivered: dict[str, tuple[float, float]] = {}  # attempt -> when it was said, seconds
 
-    def show(self, census: Census) -> None:
+    def time(self, name: str, seconds: float, **labels: str) -> None:
+        """One more that took so long."""
+        histogram = self._times[name]
+        (histogram.labels(**labels) if labels else histogram).observe(max(seconds, 0.0))
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """So many more."""
+        counter = self._counts[name]
+        (counter.labels(**labels) if labels else counter).inc(max(amount, 0.0))
+
+    def undelivered(self, attempt: str, seconds: float) -> None:
+        """For how long an executor has held something; forgotten when it is heard of no more."""
+        if seconds > 0:
+            self._undelivered[attempt] = (time.monotonic(), seconds)
+        else:
+            self._undelivered.pop(attempt, None)
+
+    def ask(self, name: str, how: Callable[[], float]) -> None:
+        """Ask so how it stands whenever the figures are read."""
+        self._asked[name] = how
+
+    def show(self, name: str, value: float, **labels: str) -> None:
+        """How something stands now."""
+        gauge = self._gauges[name]
+        (gauge.labels(**labels) if labels else gauge).set(value)
+
+    def show_census(self, census: Census, launchers: Iterable[str]) -> None:
         """Take over how many runs and attempts there are."""
         for status in RunStatus:
-            self._runs.labels(status.value).set(census.runs.get(status.value, 0))
-        for launcher in {*self._launchers, *(kind for kind, _ in census.attempts)}:
+            self.show("runs", census.runs.get(status.value, 0), status=status.value)
+        for launcher in {*launchers, *(kind for kind, _ in census.attempts)}:
             for state in _UNDER_WAY:
-                self._attempts.labels(launcher, state.value).set(census.attempts.get((launcher, state.value), 0))
+                number = census.attempts.get((launcher, state.value), 0)
+                self.show("attempts", number, launcher=launcher, state=state.value)
 
     def text(self) -> bytes:
         """All figures in Prometheus' text format."""
+        now = time.monotonic()
+        self._undelivered = {
+            attempt: said for attempt, said in self._undelivered.items() if now - said[0] < _HEARD_SECONDS
+        }
+        self.show("spool_age", max((seconds for _, seconds in self._undelivered.values()), default=0.0))
+        for name, how in self._asked.items():
+            self.show(name, how())
         return generate_latest(self.registry)
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,9 +130,9 @@ class Metrics:
 class MetricsMiddleware:
     """Counts what the application behind it answers; leaves its figures in the scope for `/metrics`."""
 
-    def __init__(self, app: ASGIApp, launchers: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
-        self._metrics = Metrics(launchers)
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""

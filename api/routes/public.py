@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from api.routes import engines, health, openapi, tokens
 from api.routes.errors import exception_handlers
 from api.routes.health import Checks
-from api.routes.metrics import MetricsMiddleware
+from api.routes.metrics import Metrics, MetricsMiddleware
 from api.routes.operations import Operation, starlette_routes
 from api.routes.request_lines import RequestLinesMiddleware
 from api.routes.terrakube import (
@@ -67,4 +67,5 @@ def routes(ports: Ports, checks: Checks | None = None) -> list[BaseRoute]:
 
 def middleware(ports: Ports) -> list[Middleware]:
     """What goes around the whole application, the executor face included."""
-    return [Middleware(RequestLinesMiddleware), Middleware(MetricsMiddleware, launchers=tuple(ports.launchers))]
+    metrics = ports.figures if isinstance(ports.figures, Metrics) else Metrics()
+    return [Middleware(RequestLinesMiddleware), Middleware(MetricsMiddleware, metrics=metrics)]

@@ -5,6 +5,7 @@ same answer, everybody else is refused.
 """
 
 import hmac
+import time
 from dataclasses import replace
 
 from api.domain import run_transitions
@@ -25,6 +26,21 @@ _REPEATABLE = frozenset({AttemptState.CLAIMED, AttemptState.LOST})
 
 
 async def claim_step(ports: Ports, step_id: str, request: ClaimRequest, proof: str) -> ClaimAnswer:
+    """As `_claim`, with its figures."""
+    began, outcome = time.perf_counter(), "failed"
+    try:
+        answer = await _claim(ports, step_id, request, proof)
+    except RefusedError as error:
+        outcome = error.refusal.value
+        raise
+    else:
+        outcome = "granted"
+        return answer
+    finally:
+        ports.figures.time("claim", time.perf_counter() - began, outcome=outcome)
+
+
+async def _claim(ports: Ports, step_id: str, request: ClaimRequest, proof: str) -> ClaimAnswer:
     """Claim the attempt for the executor that sent this nonce; what it needs to do the step.
 
     Raises RefusedError: UNKNOWN, SUPERSEDED, CLAIMED, CANCELED or SETTLED.
@@ -54,6 +70,7 @@ async def claim_step(ports: Ports, step_id: str, request: ClaimRequest, proof: s
         answer = await _answer(ports, tx, record, step_id, token)
     if moved is not None:
         transitions.tell(ports, moved)
+        ports.figures.time("step_start", (now - attempt.created_at).total_seconds(), launcher=attempt.launcher)
     return answer
 
 

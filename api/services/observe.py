@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from api.domain.entities import Token
 from api.services.ports import Ports
+from common.launcher_port import Watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,15 @@ async def check_database(ports: Ports) -> None:
     """Ask the database something small; whatever it raises is why it is not ready."""
     async with ports.database.reading() as tx:
         await tx.get(Token, "none")
+
+
+def watch_ages(ports: Ports) -> Mapping[str, float]:
+    """Seconds since each watch of a carrier was last known to be good; empty where nothing is watched."""
+    ages: dict[str, float] = {}
+    for launcher in ports.launchers.values():
+        if isinstance(launcher, Watching):
+            ages.update(launcher.watch_ages())
+    return ages
 
 
 async def census(ports: Ports) -> Census:

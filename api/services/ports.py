@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template
 from api.domain.slots import Turns
+from api.services.figures import Figures, NoFigures
 from common.errors import PodformError
 from common.launcher_port import Launcher
 
@@ -313,6 +314,7 @@ class Rules:
 
     internal_secret: str
     api_url: str  # where executors reach the API
+    metrics_token: str = ""  # what `/metrics` asks for; empty = nothing
     kubernetes_enabled: bool = False
     process_allowed: bool = True
     max_configuration_bytes: int = 100 * 1024**2
@@ -345,6 +347,7 @@ class Ports:
     rules: Rules
     turns: Turns = field(default_factory=Turns)  # the workspaces that the scheduler is to look at
     engines: EngineArchives | None = None
+    figures: Figures = field(default_factory=NoFigures)
 
 
 #: Topics of the bells.

@@ -56,6 +56,9 @@ async def receive_state(ports: Ports, step_id: str, token: str, shipped: Shipped
             await tx.add(version)
         elif shipped.final and not known.final:
             await tx.save(replace(known, final=True))
+    if known is None:
+        ports.figures.count("state_versions")
+        ports.figures.count("state_bytes", version.size)
     ports.bells.ring(run_topic(attempt.run_id))
     return known or version
 

@@ -7,7 +7,7 @@ answers with the orders; launch_attempt carries them out.
 from dataclasses import replace
 from datetime import datetime
 
-from api.domain import launch_mode, run_transitions, workspace_queue
+from api.domain import launch_mode, run_transitions, step_line, workspace_queue
 from api.domain.entities import (
     Attempt,
     AttemptState,
@@ -43,11 +43,18 @@ async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder,
         ready = able[:free][:MAX_AT_ONCE]
         moved = [await _intend(ports, tx, workspace, record, now) for record in ready]
         orders = [await order_for(ports, tx, record, attempt) for record, attempt in moved if attempt]
-    for record, _ in moved:
-        transitions.tell(ports, record)
+    for record, attempt in moved:
+        _tell(ports, record, attempt)
     if len(able) > len(ready):  # for want of a slot it keeps its place; else others have their turn first
         ports.turns.add(workspace.organization_id, workspace.id, first=not ready)
     return tuple(orders)
+
+
+def _tell(ports: Ports, record: RunRecord, attempt: Attempt | None) -> None:
+    transitions.tell(ports, record)
+    if attempt is not None:
+        kind = record.step(attempt.step_id).kind.value
+        ports.figures.time("step_queue", step_line.queue_seconds(record, attempt), kind=kind)
 
 
 async def slots(ports: Ports, tx: Reading) -> Slots:

@@ -12,7 +12,7 @@ from api.services.configurations import configuration_key
 from api.services.errors import NotFoundError, RefusedError
 from api.services.ports import ContentDiffersError, LogGapError, Ports, decision_topic, run_topic, step_topic
 from common import ids
-from common.executor_api import ARTIFACT_NAMES, HeartbeatAnswer, Refusal
+from common.executor_api import ARTIFACT_NAMES, HeartbeatAnswer, HeartbeatRequest, Refusal
 from common.statuses import StepStatus
 
 
@@ -38,16 +38,18 @@ async def append_log(ports: Ports, step_id: str, token: str, offset: int, conten
         length = await ports.logs.append(attempt.name, offset, content)
     except LogGapError as gap:
         raise RefusedError(Refusal.GAP, str(gap), expected=gap.expected) from gap
+    ports.figures.count("log_bytes", length - offset)
     ports.bells.ring(step_topic(step_id))
     return length
 
 
-async def heartbeat(ports: Ports, step_id: str, token: str, wait_seconds: float) -> HeartbeatAnswer:
+async def heartbeat(ports: Ports, step_id: str, token: str, request: HeartbeatRequest) -> HeartbeatAnswer:
     """Whether to cancel; holds the answer for so long while there is nothing to say."""
     bell = ports.bells.listen(decision_topic(step_id))
     try:
         attempt = await _beat(ports, step_id, token)
-        until = time.monotonic() + wait_seconds
+        ports.figures.undelivered(attempt.name, request.undelivered_seconds)
+        until = time.monotonic() + request.wait_seconds
         while attempt.cancel is None and not ports.bells.closing and (left := until - time.monotonic()) > 0:
             if await bell.wait(left):
                 async with ports.database.reading() as tx:

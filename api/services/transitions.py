@@ -33,7 +33,12 @@ async def save(tx: Writing, old: RunRecord | None, new: RunRecord, now: datetime
 def tell(ports: Ports, record: RunRecord) -> None:
     """Wake followers of the run and the scheduler, and log what steps ended; after the commit."""
     for step in step_line.ended_just_now(record):
-        _log.info("step", **step_line.facts(record, step))
+        facts = step_line.facts(record, step)
+        _log.info("step", **facts)
+        kind, outcome, reason = str(facts["kind"]), str(facts["outcome"]), str(facts["reason"])
+        ports.figures.count("step", kind=kind, outcome=outcome, reason=reason)
+        if "work_seconds" in facts:
+            ports.figures.time("step", float(facts["work_seconds"]), kind=kind, outcome=outcome)
     ports.bells.ring(run_topic(record.run.id))
     for step in record.steps:
         ports.bells.ring(step_topic(step.id))

@@ -81,6 +81,7 @@ class FakeExecutorApi:
         self.faults: list[Fault] = []
         self.away = False  # every connection is cut without an answer
         self.requests: list[tuple[str, str]] = []
+        self.undelivered: list[int] = []  # what heartbeats have said, also those that met a fault
         self.changed = threading.Condition()
         self.ranges: list[str] = []  # what was asked of archives
         self.stalled = False  # archives stop in the middle, for as long as this is so
@@ -158,6 +159,8 @@ class _Exchange(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         step_id, _, rest = url.path.removeprefix(executor_api.PREFIX + "/").partition("/")
         endpoint = rest.partition("/")[0]
+        if endpoint == executor_api.HEARTBEAT:
+            api.undelivered.append(int(parse_qs(url.query).get("undelivered", ["0"])[0]))
         fault = api.take_fault(endpoint)
         if api.away or (fault and fault.kind == "drop_request"):
             self.close_connection = True

@@ -54,6 +54,34 @@ def test_every_line_is_json_and_bears_the_ids(start_server: StartServer, tmp_pat
     assert not [word for word in ("canary", ADMIN_TOKEN, "pfa-", "Bearer") if word in text]
 
 
+def test_a_run_is_seen_in_the_figures(start_server: StartServer, tmp_path: Path) -> None:
+    """Each step of a run is counted by kind and outcome, with its times; who has not the token sees nothing."""
+    server = start_server({"PODFORM_METRICS_TOKEN": "token-of-the-figures"})
+    client = server.client
+    workspace = client.make_workspace()
+    client.upload(workspace, {"main.tf": 'resource "terraform_data" "x" {}\n'}, tmp_path / "tf")
+    assert client.finished(client.run(workspace))["runStatus"] == "applied"
+
+    assert httpx.get(f"{server.api.url}/metrics").status_code == 401
+    answer = httpx.get(f"{server.api.url}/metrics", headers={"Authorization": "Bearer token-of-the-figures"})
+
+    figures = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    for kind in ("terraformPlan", "terraformApply"):
+        assert figures[f'podform_steps_total{{kind="{kind}",outcome="finished",reason=""}}'] == "1.0"
+        assert figures[f'podform_step_seconds_count{{kind="{kind}",outcome="finished"}}'] == "1.0"
+        assert float(figures[f'podform_step_seconds_sum{{kind="{kind}",outcome="finished"}}']) > 0
+        assert figures[f'podform_step_queue_seconds_count{{kind="{kind}"}}'] == "1.0"
+    assert figures['podform_step_start_seconds_count{launcher="process"}'] == "2.0"
+    assert figures['podform_claim_seconds_count{outcome="granted"}'] == "2.0"
+    assert float(figures["podform_log_bytes_total"]) > 100
+    assert float(figures["podform_state_versions_total"]) >= 1
+    assert float(figures['podform_transaction_seconds_count{kind="writing",outcome="committed"}']) > 5
+    assert float(figures['podform_artifact_request_seconds_count{operation="put",outcome="done"}']) >= 3
+    assert float(figures['podform_scheduler_round_seconds_count{outcome="done"}']) > 1
+    assert figures["podform_scheduler_overdue_seconds"] == "0.0"
+    assert figures["podform_spool_age_seconds"] == "0.0"
+
+
 def test_readyz_says_what_is_full(start_server: StartServer) -> None:
     """A disk with less room than asked for is told by /readyz; /healthz does not mind."""
     server = start_server()

@@ -80,6 +80,9 @@ def test_a_step_runs_its_course() -> None:
             log = cluster.log(cluster.pods(order().name)[0])
             assert log == "secret the-internal-secret arguments -I -m executor\n"
             assert cluster.pods_started(order().name) == 1
+            ages = launcher.watch_ages()
+            assert sorted(ages) == ["jobs", "pods"]
+            assert max(ages.values()) < 30
 
     with Cluster(secrets=SECRETS) as cluster:
         asyncio.run(scenario(cluster))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.domain import step_line
-from api.domain.entities import Run, RunRecord, Step
+from api.domain.entities import Attempt, Run, RunRecord, Step
 from common.failure_reasons import FailureReason
 from common.statuses import StepKind, StepStatus
 from common.step_report import Outcome, StepReport
@@ -75,6 +75,28 @@ def test_a_reported_step_is_told_whole() -> None:
         "terraform_seconds": 1.75,
         "log_bytes": 9,
     }
+
+
+@pytest.mark.parametrize(
+    ("number", "queued_at", "seconds"),
+    [(1, NOW + timedelta(seconds=4), 10.0), (2, NOW + timedelta(seconds=4), 6.0), (2, None, 10.0)],
+)
+def test_a_first_step_has_waited_since_the_run_was_asked_for(
+    number: int, queued_at: datetime | None, seconds: float
+) -> None:
+    """Later attempts have waited since they were queued."""
+    attempt = Attempt(
+        name="step-1-1",
+        step_id="step-1",
+        run_id="run-1",
+        workspace_id="ws-1",
+        number=number,
+        launcher="process",
+        claim_hash="",
+        created_at=NOW + timedelta(seconds=10),
+    )
+
+    assert step_line.queue_seconds(record(queued_at=queued_at), attempt) == seconds
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from common import executor_api, job_data, step_report
 from common.errors import BadInputError
-from common.executor_api import CancelKind, ClaimAnswer, ClaimRequest, HeartbeatAnswer, StepVariable
+from common.executor_api import CancelKind, ClaimAnswer, ClaimRequest, HeartbeatAnswer, HeartbeatRequest, StepVariable
 from common.failure_reasons import FailureReason
 from common.git_source import GitSource
 from common.job_data import JobData
@@ -224,6 +224,26 @@ def test_bad_claim_answers_name_the_field(document: dict[str, Any], field: str) 
         executor_api.claim_answer_from_json(document)
 
     assert caught.value.field == field
+
+
+def test_a_heartbeat_is_the_golden() -> None:
+    """A heartbeat's query is written as the golden and read back; older executors send only `wait`, or nothing."""
+    request = HeartbeatRequest(wait_seconds=25, undelivered_seconds=90)
+
+    assert request.to_query() == golden("heartbeat_query.v1.json")
+    assert executor_api.heartbeat_request_from_query(golden("heartbeat_query.v1.json") | {"new": "x"}) == request
+    assert HeartbeatRequest(wait_seconds=25).to_query() == {"wait": "25"}
+    assert executor_api.heartbeat_request_from_query({}) == HeartbeatRequest()
+
+
+@pytest.mark.parametrize("name", ["wait", "undelivered"])
+@pytest.mark.parametrize("text", ["-1", "x", "", "1.5", "9" * 12, "9" * 30, "\u0663"])
+def test_bad_heartbeats_name_the_parameter(name: str, text: str) -> None:
+    """Only whole numbers within their bounds."""
+    with pytest.raises(BadInputError) as caught:
+        executor_api.heartbeat_request_from_query({name: text})
+
+    assert caught.value.field == name
 
 
 @pytest.mark.parametrize("cancel", [None, *CancelKind])

@@ -34,6 +34,18 @@ CHAIN = {
 ENDPOINTS = ("claim", "configuration", "state", "log", "heartbeat", "artifacts", "finish")
 
 
+def test_what_cannot_be_delivered_is_told(executor_bench: Bench) -> None:
+    """While the log is not taken, heartbeats say for how long it has waited; once it is, they say nothing."""
+    api = executor_bench.api
+    api.fault("log", "503", times=6)
+    api.fault("heartbeat", "503", times=7)
+    step = executor_bench.step(StepKind.PLAN, {"main.tf": ""})
+
+    assert executor_bench.run(step).outcome is Outcome.FINISHED
+    assert api.undelivered[0] == 0
+    assert max(api.undelivered) >= 1
+
+
 @pytest.mark.parametrize("kind", ["drop_request", "drop_answer", "503", "429", "404"])
 def test_every_call_fails_first(executor_bench: Bench, kind: str) -> None:
     """Each endpoint fails twice (connection cut, answer lost, error pages): plan and apply still end well, once."""
