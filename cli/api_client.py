@@ -140,19 +140,25 @@ class ApiClient:
         """One resource below the organization: its attributes with its id."""
         return documents.flat(self._send("GET", _path(organization, *parts)).json()["data"])
 
-    def add(self, organization: str, *parts: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    def add(
+        self, organization: str, *parts: str, attributes: dict[str, Any], relationships: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """A new resource in the list at that path; repeated, it is still one."""
         document = documents.document(parts[-1], attributes, id=new_id(parts[-1]))
+        document["data"] |= {"relationships": relationships} if relationships else {}
         return documents.flat(self._send("POST", _path(organization, *parts), document=document).json()["data"])
 
-    def change(self, organization: str, *parts: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    def change(
+        self, organization: str, *parts: str, attributes: dict[str, Any], relationships: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """A resource changed; the path ends with its kind and its id."""
         document = documents.document(parts[-2], attributes, id=parts[-1])
+        document["data"] |= {"relationships": relationships} if relationships else {}
         return documents.flat(self._send("PATCH", _path(organization, *parts), document=document).json()["data"])
 
-    def remove(self, organization: str, *parts: str) -> None:
+    def remove(self, organization: str, *parts: str, params: dict[str, str] | None = None) -> None:
         """A resource deleted; that it is gone already after a lost answer is as good."""
-        self._delete(_path(organization, *parts))
+        self._delete(_path(organization, *parts), params)
 
     def tokens(self) -> list[dict[str, Any]]:
         """All tokens, without their texts (an admin's token may)."""
@@ -173,9 +179,9 @@ class ApiClient:
         """Revoke a token."""
         self._delete(f"/pat/v1/{quote(token, safe='')}")
 
-    def _delete(self, path: str) -> None:
+    def _delete(self, path: str, params: dict[str, str] | None = None) -> None:
         try:
-            self._send("DELETE", path)
+            self._send("DELETE", path, params=params)
         except ApiRefusedError as error:
             if not (error.repeated and error.status == 404):
                 raise

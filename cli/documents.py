@@ -90,8 +90,11 @@ def named(resource: Mapping[str, Any]) -> Named:
 
 
 def flat(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """A resource object as one level of fields: its id and its attributes as the API names them."""
-    return {"id": str(_of(resource, "id")), **_of(resource, "attributes")}
+    """A resource object as one level of fields: its id, its attributes, and the id of its directory."""
+    placed = (
+        {"directory": _related(resource, "directory")} if "directory" in (resource.get("relationships") or {}) else {}
+    )
+    return {"id": str(_of(resource, "id")), **_of(resource, "attributes"), **placed}
 
 
 def job(answer: Mapping[str, Any]) -> Job:

@@ -27,6 +27,9 @@ WORDS: Mapping[str, Word] = {
     "logout": Word("logout", "Forget the stored token of an API."),
     "run": Word("run", "Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies."),
     "workspace": Word("workspace", "Works with workspaces: list, show, create, set, lock, unlock, delete."),
+    "directory": Word(
+        "directory", "Works with directories, nested groups of workspaces: list, show, create, move, delete."
+    ),
     "variable": Word("variable", "Works with a workspace's variables: list, set, import, delete."),
     "token": Word("token", "Works with the API's tokens: list, create, delete."),
     "plan": Word("plan", "Shows what a run's plan changes."),

@@ -17,6 +17,7 @@ PREFIXES = {
     "organization": "org",
     "workspace": "ws",
     "variable": "var",
+    "directory": "dir",
     "configuration_version": "cv",
     "template": "tpl",
     "run": "run",

@@ -33,6 +33,7 @@ class Workspace:
     organization_id: str
     name: str
     description: str = ""
+    directory_id: str | None = None  # the group it stands in; None = the top of the organization
     engine: str = "terraform"  # "terraform" or "tofu"
     engine_version: str = ""  # version or constraint; empty = whatever the executor finds
     folder: str = ""  # sub-folder of the configuration that terraform runs in

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 
 from api.domain import entities
+from api.domain.directories import Directory
 from api.domain.entities import ConfigurationVersion, Run, RunRecord, StateVersion, Template
 from api.persistence import tables
 from api.persistence.queries import TABLES, WriteQueries, key_of, where_equal
@@ -93,7 +94,7 @@ class PostgresWriteQueries(WriteQueries):
             await self._hold_tokens()
         elif kind is entities.Organization:
             await self._hold_organization(str(equal.get("id", "")))
-        elif kind is entities.Template:
+        elif kind in {entities.Template, Directory}:
             await self._hold_organization(str(equal.get("organization_id", "")))
         else:
             await self._hold_workspaces(_workspaces_of(kind, equal))

@@ -13,10 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.domain import entities
+from api.domain.directories import Directory
 from api.domain.engine_archive import EngineArchive
 from api.domain.entities import Attempt, AttemptState, ConfigurationVersion, Event, Run, RunRecord, Step, Template
 from api.domain.git_credentials import SshKey, Vcs
-from api.persistence import git_tables, run_totals, tables
+from api.persistence import directory_tables, git_tables, run_totals, tables
 from api.persistence.engine_tables import engine_archives
 from api.services.ports import AlreadyExistsError, Listing, Page
 from common.statuses import RunStatus
@@ -26,6 +27,7 @@ Entity = TypeVar("Entity")
 TABLES: Mapping[type, Table] = {
     entities.Organization: tables.organizations,
     entities.Workspace: tables.workspaces,
+    Directory: directory_tables.directories,
     entities.Variable: tables.variables,
     entities.ConfigurationVersion: tables.configuration_versions,
     entities.Template: tables.templates,
@@ -189,7 +191,10 @@ class WriteQueries(ReadQueries):
     async def remove(self, entity: Any) -> None:
         table = TABLES[type(entity)]
         key = key_of(table)
-        gone = await self._connection.execute(delete(table).where(key == getattr(entity, key.name)))
+        try:
+            gone = await self._connection.execute(delete(table).where(key == getattr(entity, key.name)))
+        except IntegrityError as error:  # something refers to it still
+            raise AlreadyExistsError(str(error.orig)) from error
         if isinstance(entity, Run):
             await run_totals.count(self._connection, entity, -gone.rowcount)
 

@@ -81,6 +81,7 @@ workspaces = Table(
     Column("taken_by", _ID, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
+    Column("directory_id", _ID, ForeignKey("directories.id"), nullable=True, index=True),
     UniqueConstraint("organization_id", "name"),
 )
 

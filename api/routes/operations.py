@@ -32,6 +32,7 @@ _ID_PARAMETERS = {
     "organization_id": "organization",
     "workspace_id": "workspace",
     "variable_id": "variable",
+    "directory_id": "directory",
     "template_id": "template",
     "configuration_id": "configuration_version",
     "step_id": "step",

@@ -19,6 +19,7 @@ from api.routes.operations import Operation, starlette_routes
 from api.routes.request_lines import RequestLinesMiddleware
 from api.routes.terrakube import (
     configuration,
+    directory,
     git_credentials,
     history,
     job,
@@ -36,6 +37,7 @@ __all__ = ["OPERATIONS", "exception_handlers", "middleware", "routes"]
 
 OPERATIONS: tuple[Operation, ...] = (
     *organization.OPERATIONS,
+    *directory.OPERATIONS,
     *workspace.OPERATIONS,
     *variable.OPERATIONS,
     *template.OPERATIONS,

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.domain.entities import Run, Workspace
 from api.domain.permissions import Principal
+from api.services import directories
 from api.services.access import visible_organization, visible_workspace
 from api.services.errors import ConflictError
 from api.services.git_credentials import check_source
@@ -137,6 +138,8 @@ async def get_workspace(
 
 async def _with_fields(ports: Ports, tx: Writing, workspace: Workspace, fields: Mapping[str, Any]) -> Workspace:
     changed = replace(workspace, **fields)
+    if "directory_id" in fields:
+        await directories.check_directory(tx, workspace.organization_id, changed.directory_id)
     if "name" in fields:
         changed = replace(changed, name=check_name(changed.name))
     if "default_template" in fields and changed.default_template:

@@ -6,6 +6,7 @@ import typer
 
 from cli import options, target
 from cli.console import say
+from cli.directory_tree import placed
 from cli.errors import CommandError
 from cli.show import show_list, show_one
 
@@ -16,6 +17,9 @@ Description = Annotated[str | None, typer.Option("--description", metavar="TEXT"
 Engine = Annotated[str | None, typer.Option("--iac-type", metavar="ENGINE", help="terraform or tofu.")]
 Version = Annotated[str | None, typer.Option("--engine-version", metavar="CONSTRAINT", help="Such as '~> 1.9'.")]
 Folder = Annotated[str | None, typer.Option("--folder", metavar="PATH", help="Where in the configuration to work.")]
+Directory = Annotated[
+    str | None, typer.Option("--directory", metavar="PATH", help="The directory it stands in; / is the top.")
+]
 AutoApply = Annotated[
     bool | None, typer.Option("--auto-apply/--no-auto-apply", help="Whether its runs apply without asking.")
 ]
@@ -45,13 +49,16 @@ def create(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer 
     engine_version: Version = None,
     folder: Folder = None,
     auto_apply: AutoApply = None,
+    directory: Directory = None,
     organization: options.Organization = "",
     as_json: options.ListAsJson = False,
 ) -> None:
     """Create a workspace."""
     given = _given(description, iac_type, engine_version, folder, auto_apply)
     with options.at(organization) as (api, where):
-        show_one(api.add(where.id, "workspace", attributes={"name": name, **given}), as_json=as_json)
+        place = placed(api, where.id, "directory", directory)
+        made = api.add(where.id, "workspace", attributes={"name": name, **given}, relationships=place)
+    show_one(made, as_json=as_json)
 
 
 @app.command("set")
@@ -63,15 +70,16 @@ def change(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer 
     engine_version: Version = None,
     folder: Folder = None,
     auto_apply: AutoApply = None,
+    directory: Directory = None,
     organization: options.Organization = "",
     as_json: options.ListAsJson = False,
 ) -> None:
     """Change what is given of a workspace, and nothing else."""
     given = _given(description, iac_type, engine_version, folder, auto_apply)
     given |= {} if new_name is None else {"name": new_name}
-    if not given:
+    if not given and directory is None:
         raise CommandError("nothing to set; give --name, --description, --engine-version or another option")
-    _changed(name, organization, given, as_json=as_json)
+    _changed(name, organization, given, directory, as_json=as_json)
 
 
 @app.command()
@@ -112,10 +120,13 @@ def delete(
     say(f"deleted the workspace {name}")
 
 
-def _changed(name: str, organization: str, fields: dict[str, Any], *, as_json: bool) -> None:
+def _changed(
+    name: str, organization: str, fields: dict[str, Any], directory: str | None = None, *, as_json: bool
+) -> None:
     with options.at(organization) as (api, where):
-        place = target.find_workspace(api, where, name)
-        changed = api.change(where.id, "workspace", place.id, attributes=fields)
+        found = target.find_workspace(api, where, name)
+        place = placed(api, where.id, "directory", directory)
+        changed = api.change(where.id, "workspace", found.id, attributes=fields, relationships=place)
     show_one(changed, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from api.routes import jsonapi
 from api.routes.jsonapi import Document, NullableText, Read, Text, Written
 from api.routes.operations import Answer, Call, Operation
 from api.routes.queries import NameFilter, PageQuery
+from api.routes.terrakube import directory as directories
 from api.routes.terrakube import organization
 from api.services import workspaces
 from api.services.workspaces import LockChange
@@ -99,15 +100,19 @@ class ToSsh(Written):
 
 
 class WorkspaceRelationships(Written):
-    """What the source is read with."""
+    """What the source is read with, and where the workspace stands."""
 
+    directory: directories.ToDirectory | None = None
     vcs: ToVcs | None = None
     ssh: ToSsh | None = None
 
     def fields(self) -> dict[str, Any]:
         """The entity's fields."""
         given = {"vcs_id": self.vcs, "ssh_id": self.ssh}
-        return {name: to.data.id if to.data else "" for name, to in given.items() if to is not None}
+        fields: dict[str, Any] = {name: to.data.id if to.data else "" for name, to in given.items() if to is not None}
+        if self.directory is not None:
+            fields["directory_id"] = self.directory.data.id if self.directory.data else None
+        return fields
 
 
 class NewWorkspace(Written):
@@ -174,7 +179,10 @@ def encoded(workspace: Workspace, *newest: Run | None) -> dict[str, Any]:
     for run in newest:
         read.last_job_status = WORDS[run.status][2].value if run else None
         read.last_job_date = run.created_at if run else None
-    relationships = {"organization": jsonapi.related(organization.KIND, workspace.organization_id)}
+    relationships = {
+        "organization": jsonapi.related(organization.KIND, workspace.organization_id),
+        "directory": directories.related(workspace.directory_id),
+    }
     for word, credential_id in (("vcs", workspace.vcs_id), ("ssh", workspace.ssh_id)):
         relationships[word] = jsonapi.related(word, credential_id) if credential_id else {"data": None}
     return jsonapi.resource(KIND, workspace.id, read, relationships, path_of(workspace))

@@ -153,6 +153,48 @@ def test_a_state_is_rolled_back_unless_a_run_has_the_workspace(applied: Podform,
     assert (code, "rollbackTo" in said) == (2, True), said
 
 
+def test_directories_hold_workspaces_and_each_other(site: Podform) -> None:
+    """Directories are made, shown as a tree, moved, and deleted only empty."""
+    for path in ("team", "team/network", "other"):
+        assert _json(site, "directory", "create", path)["path"] == path
+    assert _json(site, "workspace", "set", "site", "--directory", "team/network")["directory"]
+    assert site("workspace", "create", "top")[0] == 0
+    assert site("directory", "list")[1].decode().splitlines() == ["top", "other/", "team/", "  network/", "    site"]
+    code, _, said = site("directory", "create", "team/network")
+    assert (code, "already" in said) == (7, True), said
+    code, _, said = site("directory", "move", "team", "--to", "team/network")
+    assert (code, "below" in said) == (2, True), said
+    assert _json(site, "directory", "move", "team/network", "--to", "other", "--name", "net")["path"] == "other/net"
+    assert _json(site, "directory", "show", "other/net")["workspaces"] == ["site"]
+    code, _, said = site("directory", "delete", "other/net")
+    assert (code, "1 workspaces" in said) == (7, True), said
+    assert site("directory", "delete", "other/net", "--move-up")[0] == 0
+    assert site("directory", "delete", "team")[0] == 0
+    assert _json(site, "directory", "show", "other")["workspaces"] == ["site"]
+    assert site("workspace", "set", "site", "--directory", "/")[0] == 0
+    assert site("directory", "delete", "other")[0] == 0
+    assert site("directory", "show", "other")[0] == 7
+
+
+def test_a_directory_of_another_organization_does_not_exist(site: Podform) -> None:
+    """It is not found, not deleted, and holds none of one's own workspaces."""
+    client = Client(site.server.url)
+    with client.http:
+        foreign = client.make_organization(f"{site.organization}-2")
+        body = {"data": {"type": "directory", "attributes": {"name": "theirs"}}}
+        theirs = client.ok("POST", f"/api/v1/organization/{foreign}/directory", json=body)["data"]["id"]
+    its = {"PODFORM_TOKEN": _json(site, "token", "create", "ci")["token"]}
+    stranger = Client(site.server.url, its["PODFORM_TOKEN"])
+    with stranger.http:
+        assert stranger.call("GET", f"/api/v1/organization/{foreign}/directory/{theirs}").status_code == 404
+        assert stranger.call("DELETE", f"/api/v1/organization/{foreign}/directory/{theirs}").status_code == 404
+        ours = stranger.ok("GET", "/api/v1/organization")["data"][0]["id"]
+        place = {"directory": {"data": {"type": "directory", "id": theirs}}}
+        body = {"data": {"type": "workspace", "attributes": {"name": "x"}, "relationships": place}}
+        answer = stranger.call("POST", f"/api/v1/organization/{ours}/workspace", json=body)
+        assert (answer.status_code, "no directory of this organization" in answer.text) == (422, True)
+
+
 def test_a_token_opens_its_organization_until_it_is_deleted(site: Podform) -> None:
     """A token of one organization opens that one, may not make tokens, and is worth nothing once deleted."""
     made = _json(site, "token", "create", "ci", "--days", "1")
