@@ -42,10 +42,13 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-def pack(root: Path, names: Iterable[str]) -> bytes:
+def pack(root: Path, names: Iterable[str], most_bytes: int | None = None) -> bytes:
     """A tar.gz of the named files and links below root, with owners and times left out; the same input gives
-    the same bytes."""
-    buffer = io.BytesIO()
+    the same bytes.
+
+    Raises BadInputError as soon as it has more than `most_bytes`, before they fill the memory.
+    """
+    buffer = _Bounded(most_bytes)
     with (
         gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
@@ -53,6 +56,20 @@ def pack(root: Path, names: Iterable[str]) -> bytes:
         for name in sorted(names):
             archive.add(root / name, arcname=name, recursive=False, filter=_anonymous)
     return buffer.getvalue()
+
+
+class _Bounded(io.BytesIO):
+    """A buffer that ends at a size."""
+
+    def __init__(self, most_bytes: int | None) -> None:
+        super().__init__()
+        self._most = most_bytes
+
+    def write(self, data: Any) -> int:
+        """Append; BadInputError beyond the size."""
+        if self._most is not None and self.tell() + len(data) > self._most:
+            raise BadInputError(_FIELD, f"has more than {self._most} bytes when it is packed")
+        return super().write(data)
 
 
 def check(data: bytes, limits: Limits = DEFAULT_LIMITS) -> int:

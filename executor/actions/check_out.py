@@ -25,7 +25,7 @@ def check_out(step: Step, source: GitSource) -> bytes:
         commit = git.check_out()
         step.ask(lambda: step.api.put_commit(commit))
         step.log.say(f"checked out commit {commit.id} by {commit.author}: {commit.message.partition(chr(10))[0]}")
-        return archive.pack(git.tree, _names(git.tree, source.max_bytes))
+        return archive.pack(git.tree, _names(git.tree), source.max_bytes)
     except BadInputError as error:
         raise StepFailedError(FailureReason.BAD_CONFIGURATION, str(error)) from error
     finally:
@@ -42,9 +42,9 @@ def keep(step: Step, data: bytes, sha256: str) -> None:
         ) from error
 
 
-def _names(tree: Path, most_bytes: int) -> list[str]:
+def _names(tree: Path) -> list[str]:
     """Files and links of a checkout, what git itself keeps left out."""
-    names, size = [], 0
+    names = []
     for directory, folders, files in os.walk(tree):
         links = [name for name in folders if (Path(directory) / name).is_symlink()]
         folders[:] = [name for name in folders if name not in {".git", *links}]
@@ -52,8 +52,4 @@ def _names(tree: Path, most_bytes: int) -> list[str]:
             path = Path(directory) / name
             if name != ".git":
                 names.append(str(path.relative_to(tree)))
-                size += path.lstat().st_size
-    # text packs to a tenth or less: what is larger will not fit, and must not fill the memory first
-    if size > most_bytes * 20:
-        raise BadInputError("source", f"the checkout has {size} bytes; a configuration may have {most_bytes} packed")
     return names

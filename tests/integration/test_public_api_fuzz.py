@@ -46,6 +46,8 @@ class Target:
         await self.api.ports.logs.append(step_id, 0, b"\xff\x00log\n")
         base = workspace.partition("/workspace/")[0]
         templates = (await self.api.client.get(f"{base}/template")).json()["data"]
+        token = {"name": "t", "vcsType": "GITHUB", "accessToken": "t"}
+        vcs = await self.api.create(f"{base}/vcs", "vcs", token)
         self.known = {
             "organization_id": [base.rpartition("/")[2]],
             "workspace_id": [workspace.rpartition("/")[2]],
@@ -56,6 +58,8 @@ class Target:
             "step_id": [step_id],
             "state_version_id": [new_id("state_version")],
             "token_id": [new_id("token")],
+            "vcs_id": [vcs["id"]],
+            "ssh_id": [new_id("ssh")],
         }
 
     def ask(self, request: httpx.Request) -> httpx.Response:
@@ -127,6 +131,11 @@ def _likely(name: str) -> st.SearchStrategy[Any]:
         "terraformVersion": st.sampled_from(["1.x", "~> 1", ">= 1, < 9999999999", "= 1.0.0-a.b", ",", "1" * 20]),
         "targetAddrs": st.lists(TEXTS, max_size=3),
         "replaceAddrs": st.lists(TEXTS, max_size=3),
+        "source": st.sampled_from(["https://h/a", "git@h:a", "https://[", "ssh://h:99999/a", "file:///a", "ext::x"]),
+        "endpoint": st.sampled_from(["https://[", "https://h:x", "https://h"]),
+        "vcsType": st.sampled_from(["GITHUB", "PUBLIC"]),
+        "privateKey": st.just("-----BEGIN EC PRIVATE KEY-----\nMIH/\n-----END EC PRIVATE KEY-----"),
+        "knownHosts": st.sampled_from(["@revoked", "|1|x|y a b", "h a b"]),
         "defaultTemplate": st.sampled_from(["Plan", "Destroy"]),
     }
     plain = st.one_of(TEXTS, st.booleans(), SCALARS)

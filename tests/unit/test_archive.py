@@ -346,3 +346,11 @@ def test_the_disks_trouble_is_not_the_archives(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "symlink", full)
     with pytest.raises(OSError, match="No space left"):
         archive.unpack(tar_gz([link("l", "a"), file("a")]), tmp_path)
+
+
+def test_packing_ends_at_a_size(tmp_path: Path) -> None:
+    """What does not fit is refused while it is packed, not afterwards."""
+    (tmp_path / "random").write_bytes(os.urandom(100_000))
+    assert archive.pack(tmp_path, ["random"], 200_000) == archive.pack(tmp_path, ["random"])
+    with pytest.raises(BadInputError, match="more than 50000 bytes"):
+        archive.pack(tmp_path, ["random"], 50_000)

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import BadInputError
-from common.git_source import GitSource, address_of, check_reference, check_url, commit_from_json, is_git
+from common.git_source import Commit, GitSource, address_of, check_reference, check_url, commit_from_json, is_git
 
 ALL = ("https", "http", "file")
 
@@ -89,6 +89,12 @@ def test_terrakubes_words_for_uploaded() -> None:
     assert not is_git("", "")
     assert not is_git("https://git.example/a", "remote-content")
     assert is_git("https://git.example/a", "")
+
+
+def test_a_commit_travels() -> None:
+    """Written and read back."""
+    commit = Commit(id="a" * 40, author="Ann <ann@git.example>", message="one\n\ntwo")
+    assert commit_from_json(commit.to_json()) == commit
 
 
 def test_a_commit_is_cleaned() -> None:
