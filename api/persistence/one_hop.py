@@ -1,7 +1,7 @@
 """SQLite connections that do a whole statement in one hop to their thread, where aiosqlite takes four.
 
 Used by the database alone, through SQLAlchemy's aiosqlite dialect. Making a cursor, executing, fetching and closing
-are one call here. Results are read whole; nothing here decides anything.
+are one call here, and a BEGIN goes with the statement behind it. Results are read whole; nothing here decides anything.
 """
 
 import sqlite3
@@ -33,13 +33,40 @@ class _Result:
 class _Connection(aiosqlite.Connection):
     """What the dialect asks of a connection, in fewer hops."""
 
+    #: A BEGIN that waits for the first statement of its transaction, to go with it.
+    _begin = ""
+
     def cursor(self) -> "_Cursor":  # type: ignore[override]  # the dialect asks for no more than this cursor has
         return _Cursor(self)
 
     async def whole(self, statement: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        """Do a statement in the connection's thread."""
-        result: _Result = await self._execute(statement, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite has none
+        """Do a statement in the connection's thread, after the BEGIN that waits for it."""
+        begin, self._begin = self._begin, ""
+
+        def begun(connection: sqlite3.Connection) -> _Result:
+            connection.execute(begin)
+            return statement(connection)
+
+        result: _Result = await self._execute(begun if begin else statement, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite has none
         return result
+
+    def begin_with_next(self, sql: str) -> None:
+        """Begin a transaction with the next statement."""
+        self._begin = sql
+
+    async def commit(self) -> None:
+        """End the transaction; one without a statement was never begun."""
+        if not self._never_begun():
+            await super().commit()
+
+    async def rollback(self) -> None:
+        """Undo the transaction; one without a statement was never begun."""
+        if not self._never_begun():
+            await super().rollback()
+
+    def _never_begun(self) -> bool:
+        waiting, self._begin = self._begin, ""
+        return bool(waiting)
 
 
 class _Cursor:
@@ -55,6 +82,10 @@ class _Cursor:
         return self
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        if sql.startswith("BEGIN"):
+            self._connection.begin_with_next(sql)
+            self._result = _Result()
+            return
         self._result = await self._connection.whole(lambda connection: _read(connection.execute(sql, parameters)))
 
     async def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:

@@ -1,8 +1,12 @@
 """The SQLite connections that do a whole statement in one hop, through SQLAlchemy as the database uses them."""
 
 import asyncio
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -84,5 +88,39 @@ def test_a_canceled_block_changes_nothing(tmp_path: Path) -> None:
             await connection.execute(text("INSERT INTO t VALUES ('b')"))
         assert await _names(engine) == ["b"]
         await engine.dispose()
+
+    asyncio.run(scenario())
+
+
+def test_a_begin_goes_with_the_first_statement(tmp_path: Path) -> None:
+    """A transaction without a statement takes no lock; one with a statement has begun before it."""
+
+    async def scenario() -> None:
+        path = tmp_path / "x.db"
+        first, second = await one_hop.connect(path, 0.1), await one_hop.connect(path, 0.1)
+        for connection in (first, second):
+            # in the connection's thread: transactions begin where we say, as the database has it
+            await connection._execute(setattr, connection._conn, "isolation_level", None)  # type: ignore[no-untyped-call]  # aiosqlite has none
+
+        async def do(connection: aiosqlite.Connection, sql: str) -> Sequence[Any]:
+            cursor: Any = connection.cursor()
+            await cursor.execute(sql)
+            return tuple(await cursor.fetchall())
+
+        await do(first, "CREATE TABLE t (name TEXT PRIMARY KEY)")
+        await do(first, "BEGIN IMMEDIATE")
+        await do(second, "BEGIN IMMEDIATE")
+        await do(second, "INSERT INTO t VALUES ('second')")  # the first one holds nothing yet
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            await do(first, "INSERT INTO t VALUES ('first')")
+        await first.rollback()
+        await do(second, "INSERT INTO t VALUES ('more')")
+        await second.rollback()
+        await do(first, "BEGIN")
+        await first.commit()
+        await do(first, "INSERT INTO t VALUES ('kept')")  # by itself: that BEGIN is over
+        assert await do(second, "SELECT name FROM t") == (("kept",),)
+        await first.close()
+        await second.close()
 
     asyncio.run(scenario())
