@@ -31,6 +31,7 @@ from api.persistence.codes import DerivedCodes
 from api.persistence.database import SqliteDatabase
 from api.persistence.logs import FileLogs
 from api.persistence.object_stores import S3Access
+from api.persistence.rotation import KeyRotation
 from api.persistence.sealing import Sealer
 from api.routes import executor, public
 from api.routes.metrics import Metrics
@@ -70,21 +71,22 @@ def build(settings: Settings, api_url: str) -> Server:
     """
     data = settings.data_dir
     _make_directories(settings)
-    master_key = _master_key(settings)
-    sealer = Sealer(master_key)
+    sealer = Sealer(_master_key(settings), _previous_master_key(settings))
     bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
     database = _database(settings, sealer)
     internal_secret = _internal_secret(settings)
     points = _failpoints(settings)
     artifacts = SealedArtifacts(bucket or data / "artifacts", sealer)
     figures = Metrics()
+    rotation = KeyRotation(database, artifacts, sealer)
     ports = Ports(
         database=database,
+        keys=rotation,
         artifacts=artifacts,
         engines=(archives := EngineArchiveFiles(data / "engines", artifacts, _mirrors(settings))),
         logs=FileLogs(data / "logs"),
         bells=LocalBells(),
-        codes=DerivedCodes(master_key),
+        codes=DerivedCodes(sealer),
         clock=lambda: datetime.now(UTC),
         launchers=_launchers(settings, internal_secret, points),
         rules=_rules(settings, internal_secret, api_url),
@@ -102,7 +104,8 @@ def build(settings: Settings, api_url: str) -> Server:
         fresh = await tokens.ensure_admin_token(ports, _revealed(settings.admin_token))
         await scheduler.start()
         try:
-            yield fresh
+            async with rotation.running():
+                yield fresh
         finally:
             await scheduler.close()
             await archives.close()
@@ -275,6 +278,15 @@ def _master_key(settings: Settings) -> bytes:
             f"{path} is missing, but the database is there: put back the key it is sealed with",
         )
     return sealing.parse_master_key(_made("PODFORM_DATA_DIR", path), str(path))
+
+
+def _previous_master_key(settings: Settings) -> bytes | None:
+    name = "PODFORM_MASTER_KEY_PREVIOUS"
+    if settings.master_key_previous is not None:
+        return sealing.parse_master_key(settings.master_key_previous.get_secret_value(), name)
+    if settings.master_key_previous_file is not None:
+        return sealing.parse_master_key(_read(f"{name}_FILE", settings.master_key_previous_file), f"{name}_FILE")
+    return None
 
 
 def _internal_secret(settings: Settings) -> str:

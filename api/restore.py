@@ -126,7 +126,7 @@ async def _checked_and_settled(target: Path, master_key: bytes, taken_at: str) -
             artifacts=SealedArtifacts(target / "artifacts", sealer),
             logs=FileLogs(target / "logs"),
             bells=LocalBells(),
-            codes=DerivedCodes(master_key),
+            codes=DerivedCodes(sealer),
             clock=lambda: datetime.now(UTC),
             launchers={},
             rules=Rules(internal_secret="", api_url=""),

@@ -121,6 +121,14 @@ class Settings(BaseModel):
     master_key_file: Path | None = Field(
         None, alias="PODFORM_MASTER_KEY_FILE", description="File with the master key, for mounted secrets"
     )
+    master_key_previous: SecretStr | None = Field(
+        None,
+        alias="PODFORM_MASTER_KEY_PREVIOUS",
+        description="The master key before a change of it: for the first start with a new one",
+    )
+    master_key_previous_file: Path | None = Field(
+        None, alias="PODFORM_MASTER_KEY_PREVIOUS_FILE", description="File with the previous master key"
+    )
     internal_secret: SecretStr | None = Field(
         None,
         alias="InternalSecret",

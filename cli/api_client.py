@@ -175,6 +175,16 @@ class ApiClient:
         answer: dict[str, Any] = self._send("POST", "/pat/v1", document=wanted).json()
         return answer
 
+    def keys(self) -> dict[str, Any]:
+        """The data keys and how far the sealing anew is (an admin's token may)."""
+        known: dict[str, Any] = self._send("GET", "/keys/v1").json()
+        return known
+
+    def rotate_keys(self, active: str) -> dict[str, Any]:
+        """A new data key in the place of the active one; when that is another one already, nothing is done."""
+        known: dict[str, Any] = self._send("POST", "/keys/v1/rotate", document={"active": active}).json()
+        return known
+
     def delete_token(self, token: str) -> None:
         """Revoke a token."""
         self._delete(f"/pat/v1/{quote(token, safe='')}")

@@ -33,6 +33,7 @@ WORDS: Mapping[str, Word] = {
     "variable": Word("variable", "Works with a workspace's variables: list, set, import, delete."),
     "token": Word("token", "Works with the API's tokens: list, create, delete."),
     "plan": Word("plan", "Shows what a run's plan changes."),
+    "keys": Word("keys", "Works with the keys that contents are sealed with: show, rotate."),
     "logs": Word("logs", "Write the logs of a run to stdout."),
     "approve": Word("approve", "Let a run that waits for approval go on with its apply."),
     "discard": Word("discard", "Discard the plan of a run that waits for approval."),

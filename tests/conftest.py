@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import tarfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Generator[S3Server]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def older_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory from before data keys, made by the commit acd3a3f; copy it, change nothing in it."""
+    directory = tmp_path_factory.mktemp("older")
+    with tarfile.open(_ROOT / "tests/fixtures/older-sealing.tar.gz") as packed:
+        packed.extractall(directory, filter="data")
+    return directory
 
 
 def _allowed_skips() -> list[str]:

@@ -6,14 +6,15 @@ replaced by other bytes.
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import structlog
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from api.persistence.object_stores import ObjectStore, local_store
-from api.persistence.sealing import SealBrokenError, Sealer
+from api.persistence.sealing import PREFIX_BYTES, SealBrokenError, Sealer, sealed_prefix
 from api.services.ports import ContentDiffersError, StorageAwayError, StorageFullError
 
 _log = structlog.get_logger()
@@ -30,9 +31,63 @@ class SealedArtifacts:
         self._directory = place if isinstance(place, Path) else None
         self._store: ObjectStore = local_store(place) if isinstance(place, Path) else place
         self._sealer = sealer
+        self._under_way: set[asyncio.Event] = set()
+
+    async def settled(self) -> None:
+        """Wait for the puts that are under way now."""
+        await asyncio.gather(*(put.wait() for put in tuple(self._under_way)))
+
+    async def prefixes(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Every key, with what its content begins with (which data key it has); empty for what is not sealed."""
+        try:
+            async for part in self._store.list(chunk_size=500):
+                for found in part:
+                    key = str(found["path"])
+                    if int(found["size"]) < PREFIX_BYTES:
+                        continue
+                    try:
+                        head = await self._store.get_range_async(key, start=0, length=PREFIX_BYTES)
+                    except FileNotFoundError:
+                        continue  # removed meanwhile
+                    yield key, sealed_prefix(bytes(head))
+        except (BaseError, OSError) as error:
+            raise self._trouble(error, "") from error
+
+    async def seal_anew(self, key: str) -> bool:
+        """Seal a content with the active key, in place: whoever reads meanwhile gets it by the one or by the other.
+
+        False when it cannot be opened.
+        """
+        try:
+            answer = await self._store.get_async(key)
+            tag = answer.meta["e_tag"]
+            content = await asyncio.to_thread(self._sealer.open, bytes(await answer.bytes_async()), key)
+            sealed = await asyncio.to_thread(self._sealer.seal, content, key)
+            if self._directory is None:
+                await self._store.put_async(key, sealed, mode={"e_tag": tag}, use_multipart=False)
+            else:
+                await self._store.put_async(key, sealed)
+                await asyncio.to_thread(_sync, self._directory, key)
+        except (FileNotFoundError, PreconditionError):
+            pass  # removed, or sealed anew by another server, meanwhile
+        except SealBrokenError as error:
+            _log.error("artifact_cannot_be_opened", key=key, message=str(error))
+            return False
+        except (BaseError, OSError) as error:
+            raise self._trouble(error, key) from error
+        return True
 
     async def put(self, key: str, content: bytes) -> None:
         """Store whole; ContentDiffersError when the key has other bytes, StorageFullError, StorageAwayError."""
+        done = asyncio.Event()
+        self._under_way.add(done)
+        try:
+            await self._put(key, content)
+        finally:
+            self._under_way.discard(done)
+            done.set()
+
+    async def _put(self, key: str, content: bytes) -> None:
         sealed = await asyncio.to_thread(self._sealer.seal, content, key)
         try:
             try:

@@ -1,7 +1,7 @@
 """Claim codes and tokens, and their hashes. Implements the services' Codes port.
 
-Claim codes and attempt tokens are derived from the master key, so that the same answer can be given again
-after a restart without any of them being stored.
+Claim codes and attempt tokens are derived from a key of their own, which the master key wraps, so that the same answer
+can be given again after a restart, and after a change of any other key, without any of them being stored.
 """
 
 import base64
@@ -9,12 +9,14 @@ import hashlib
 import hmac
 import secrets
 
+from api.persistence.sealing import Sealer
+
 
 class DerivedCodes:
     """Codes of one installation."""
 
-    def __init__(self, master_key: bytes) -> None:
-        self._key = hashlib.sha256(b"podform codes\0" + master_key).digest()
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer  # it knows the key of the codes once the database is open
 
     def claim_code(self, attempt_name: str) -> str:
         """The attempt's one-time claim code."""
@@ -33,5 +35,5 @@ class DerivedCodes:
         return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
 
     def _derived(self, *parts: str) -> str:
-        digest = hmac.new(self._key, "\0".join(parts).encode(), hashlib.sha256).digest()
+        digest = hmac.new(self._sealer.codes_key, "\0".join(parts).encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -5,22 +5,23 @@ Called by api/app.py. SQLite runs in WAL mode with one writer and is for one pro
 
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event, insert, inspect, select
+from sqlalchemy import Connection, event, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from api.persistence import one_hop
+from api.persistence import data_keys, one_hop
 from api.persistence.column_types import current_sealer
 from api.persistence.queries import ReadQueries, WriteQueries
-from api.persistence.sealing import SealBrokenError, Sealer
-from api.persistence.tables import seal_checks
+from api.persistence.sealing import Sealer
 from api.services.ports import Reading, StorageFullError, Writing
 from common.errors import PodformError
+
+Answer = TypeVar("Answer")
 
 
 class DatabaseInUseError(PodformError):
@@ -29,10 +30,6 @@ class DatabaseInUseError(PodformError):
 
 class DatabaseUnusableError(PodformError):
     """The file cannot be opened, read or brought to this version's schema."""
-
-
-class WrongMasterKeyError(PodformError):
-    """The database was sealed with another master key."""
 
 
 class SqliteDatabase:
@@ -59,7 +56,7 @@ class SqliteDatabase:
         try:
             async with self._writer.begin() as connection:
                 await connection.run_sync(upgrade.to_head)
-                await connection.run_sync(lambda sync: check_key(sync, self._sealer, str(self._path)))
+                await connection.run_sync(lambda sync: data_keys.open_keys(sync, self._sealer, str(self._path)))
         except DBAPIError as error:
             raise DatabaseUnusableError(f"{self._path}: the database cannot be used: {error.orig}") from error
 
@@ -82,27 +79,16 @@ class SqliteDatabase:
                 raise StorageFullError("the database has no room left") from error
             raise
 
+    async def in_transaction(self, work: Callable[[Connection], Answer]) -> Answer:
+        """What a plain function answers that works on the connection, in one writing transaction."""
+        async with self._writer.begin() as connection:
+            return await connection.run_sync(work)
+
     async def close(self) -> None:
         """Close all connections and give the file free."""
         await self._writer.dispose()
         await self._readers.dispose()
         os.close(self._lock)
-
-
-def check_key(connection: Connection, sealer: Sealer, where: str) -> None:
-    """Open the seal that the first start has left; leave one where there is none."""
-    name = "master key"
-    seal = connection.scalar(select(seal_checks.c.seal).where(seal_checks.c.name == name))
-    if seal is None:
-        connection.execute(insert(seal_checks), {"name": name, "seal": sealer.seal(name.encode(), name)})
-        return
-    try:
-        sealer.open(seal, name)
-    except SealBrokenError as error:
-        raise WrongMasterKeyError(
-            f"PODFORM_MASTER_KEY: is not the key that {where} was sealed with ({error}); "
-            "give the one that it was first started with"
-        ) from error
 
 
 def table_names(connection: Connection) -> set[str]:

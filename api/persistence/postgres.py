@@ -4,18 +4,19 @@ One process serves one database: a session lock makes a second one refuse. Never
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from api.persistence import data_keys
 from api.persistence.column_types import current_sealer
-from api.persistence.database import DatabaseInUseError, DatabaseUnusableError, check_key
+from api.persistence.database import Answer, DatabaseInUseError, DatabaseUnusableError
 from api.persistence.postgres_queries import PostgresWriteQueries
 from api.persistence.queries import ReadQueries
 from api.persistence.sealing import Sealer
@@ -89,7 +90,7 @@ class PostgresDatabase:
                 raise DatabaseInUseError(f"{where}: another Podform process serves this database")
             async with self._writers.begin() as connection:
                 await connection.run_sync(upgrade.to_head)
-                await connection.run_sync(lambda sync: check_key(sync, self._sealer, "the database"))
+                await connection.run_sync(lambda sync: data_keys.open_keys(sync, self._sealer, "the database"))
         except DBAPIError as error:
             raise DatabaseUnusableError(f"{where}: the database cannot be used: {error.orig}") from error
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -109,6 +110,11 @@ class PostgresDatabase:
         current_sealer.set(self._sealer)
         async with _said_clearly(), self._writers.begin() as connection:
             yield PostgresWriteQueries(connection)
+
+    async def in_transaction(self, work: Callable[[Connection], Answer]) -> Answer:
+        """What a plain function answers that works on the connection, in one writing transaction."""
+        async with _said_clearly(), self._writers.begin() as connection:
+            return await connection.run_sync(work)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.routes import engines, health, openapi, tokens
+from api.routes import engines, health, keys, openapi, tokens
 from api.routes.errors import exception_handlers
 from api.routes.health import Checks
 from api.routes.metrics import Metrics, MetricsMiddleware
@@ -50,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *plan.OPERATIONS,
     *tokens.OPERATIONS,
     *engines.OPERATIONS,
+    *keys.OPERATIONS,
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template
 from api.domain.slots import Turns
 from api.services.figures import Figures, NoFigures
+from api.services.key_ports import Keys
 from common.errors import PodformError
 from common.launcher_port import Launcher
 
@@ -348,6 +349,7 @@ class Ports:
     turns: Turns = field(default_factory=Turns)  # the workspaces that the scheduler is to look at
     engines: EngineArchives | None = None
     figures: Figures = field(default_factory=NoFigures)
+    keys: Keys | None = None  # None where nothing is served
 
 
 #: Topics of the bells.

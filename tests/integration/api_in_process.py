@@ -26,6 +26,7 @@ from api.persistence.codes import DerivedCodes
 from api.persistence.database import SqliteDatabase
 from api.persistence.logs import FileLogs
 from api.persistence.postgres import PostgresDatabase
+from api.persistence.rotation import KeyRotation
 from api.persistence.sealing import Sealer
 from api.routes import public
 from api.services import tokens, transitions
@@ -131,12 +132,14 @@ async def api_in(directory: Path, **rules: Any) -> AsyncIterator[Api]:
     sealer = Sealer(bytes(32))
     url = await asyncio.to_thread(databases.url_for, directory)
     database = PostgresDatabase(url, sealer) if url else SqliteDatabase(directory / "podform.db", sealer)
+    artifacts = SealedArtifacts(directory / "artifacts", sealer)
     ports = Ports(
         database=database,
-        artifacts=SealedArtifacts(directory / "artifacts", sealer),
+        keys=KeyRotation(database, artifacts, sealer),
+        artifacts=artifacts,
         logs=FileLogs(directory / "logs"),
         bells=LocalBells(),
-        codes=DerivedCodes(bytes(32)),
+        codes=DerivedCodes(sealer),
         clock=lambda: datetime.now(UTC),
         launchers={},
         rules=Rules(internal_secret="secret-of-the-tests", api_url="http://127.0.0.1:1", **rules),

@@ -19,11 +19,11 @@ from sqlalchemy import create_engine, select
 from api.domain.entities import Event, Run
 from api.persistence import tables
 from api.persistence.artifacts import SealedArtifacts
+from api.persistence.data_keys import WrongMasterKeyError
 from api.persistence.database import (
     DatabaseInUseError,
     DatabaseUnusableError,
     SqliteDatabase,
-    WrongMasterKeyError,
 )
 from api.persistence.migrations import upgrade
 from api.persistence.sealing import SealBrokenError, Sealer, parse_master_key, read_or_make_secret

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from api.domain.entities import Workspace
 from api.persistence import tables
-from api.persistence.database import DatabaseInUseError, DatabaseUnusableError, WrongMasterKeyError
+from api.persistence.data_keys import WrongMasterKeyError
+from api.persistence.database import DatabaseInUseError, DatabaseUnusableError
 from api.persistence.postgres import PostgresDatabase
 from api.persistence.sealing import Sealer
 from api.services.ports import DatabaseAwayError
