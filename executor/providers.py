@@ -15,6 +15,10 @@ from executor.step import Step
 
 LOCK_FILE_NAME = ".terraform.lock.hcl"
 
+#: Where terraform looks by itself when nothing is configured: beside the configuration, and on the system.
+_BUNDLED = "terraform.d/plugins"
+_IMPLIED = (Path("/usr/local/share/terraform/plugins"), Path("/usr/share/terraform/plugins"))
+
 
 def offer(step: Step) -> list[Path]:
     """Write the CLI configuration; the cached packages that it offers."""
@@ -26,7 +30,8 @@ def offer(step: Step) -> list[Path]:
             if package is not None:
                 _link(step.work.providers, locked, package)
                 offered[locked.address] = package
-    mirrors = {path: mirrored(path) for path in step.settings.provider_mirrors}
+    own = (step.directory / _BUNDLED, *_IMPLIED)  # an explicit configuration would leave them out
+    mirrors = {path: mirrored(path) for path in (*step.settings.provider_mirrors, *own)}
     network = step.settings.provider_network_mirror
     text = cli_configuration(str(step.work.providers), sorted(offered), mirrors, network)
     workdir.write_private(step.work.cli_configuration, text.encode())

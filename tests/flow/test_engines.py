@@ -1,10 +1,13 @@
 """Engines fetched by the API from a release site, kept, and used by real runs on a machine without one."""
 
 import shutil
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from executor import engines
 from tests.fakes.release_site import publish, serving
 from tests.flow.conftest import StartServer
 from tests.integration.executor.test_steps import terraform_version
@@ -71,3 +74,22 @@ def test_no_engine_fits(
     assert "terraform ~> 1.9 is wanted" in log
     assert "PODFORM_ENGINE_MIRROR_TERRAFORM" in log
     assert ("it has 1.5.7" if mirrored else "names no mirror") in log
+
+
+def test_providers_by_settings_of_the_api(start_server: StartServer, tmp_path: Path) -> None:
+    """Local executors take providers from the API's mirror directories and keep them beside their work."""
+    program = Path(sys.prefix) / "lib/terraform-provider-null_v2.1.2_x4"
+    provider = tmp_path / "mirror/registry.terraform.io/hashicorp/null"
+    provider.mkdir(parents=True)
+    archive = provider / f"terraform-provider-null_2.1.2_{engines.platform()}.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(program, program.name)
+    server = start_server({"PODFORM_PROVIDER_MIRRORS": str(tmp_path / "mirror")})
+    workspace = server.client.make_workspace()
+    server.client.upload(workspace, {"main.tf": 'resource "null_resource" "x" {}\n'}, tmp_path / "files")
+    run = server.client.run(workspace, autoApply=True)
+    assert server.client.finished(run)["runStatus"] == "applied", server.client.log(
+        run, server.client.steps(run)[0]["id"]
+    )
+    (kept,) = (server.api.data_dir / "work/providers").iterdir()
+    assert (kept / program.name).read_bytes() == program.read_bytes()

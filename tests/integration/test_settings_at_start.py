@@ -174,7 +174,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", sorted(field.alias or "" for field in settings.Settings.model_fields.values()))
 def test_no_value_of_a_secret_is_shown(field: str) -> None:
     """Whatever is wrong with whichever setting: a secret's value stands in no message."""
-    secrets = {"PODFORM_ADMIN_TOKEN", "PODFORM_MASTER_KEY", "InternalSecret"}
+    secrets = {known.alias for known in settings.Settings.model_fields.values() if "SecretStr" in str(known.annotation)}
+    assert {"PODFORM_ADMIN_TOKEN", "PODFORM_MASTER_KEY", "InternalSecret"} <= secrets
     with pytest.raises(BadInputError) as refused:
         settings_source.read({}, {field: [CANARY]}, None)
     assert refused.value.field == field

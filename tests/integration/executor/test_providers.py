@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from common import archive
 from common.statuses import StepKind
 from common.step_report import Outcome
 from executor import engines
@@ -40,8 +41,8 @@ def mirror(tmp_path: Path) -> Path:
     directory = tmp_path / "mirror"
     packed = directory / ADDRESS / f"terraform-provider-null_2.1.2_{engines.platform()}.zip"
     packed.parent.mkdir(parents=True)
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.write(PROGRAM, PROGRAM.name)
+    with zipfile.ZipFile(packed, "w") as made:
+        made.write(PROGRAM, PROGRAM.name)
     return directory
 
 
@@ -65,6 +66,17 @@ def test_second_run_needs_no_mirror(executor_bench: Bench, mirror: Path, tmp_pat
     assert report.outcome is Outcome.FINISHED, bytes(applied.log)
     assert report.counts is not None
     assert report.counts.add == 1
+
+
+def test_bundled_with_the_configuration(executor_bench: Bench, mirror: Path, tmp_path: Path) -> None:
+    """A provider that lies in the configuration's own terraform.d/plugins is found, as terraform by itself would."""
+    bundle = tmp_path / "bundle"
+    shutil.copytree(mirror, bundle / "terraform.d/plugins")
+    (bundle / "main.tf").write_text(NULL)
+    (package_file,) = bundle.glob("terraform.d/**/*.zip")
+    configuration = archive.pack(bundle, ["main.tf", package_file.relative_to(bundle).as_posix()])
+    planned = executor_bench.step(StepKind.PLAN, configuration)
+    assert executor_bench.run(planned).outcome is Outcome.FINISHED, bytes(planned.log)
 
 
 @pytest.mark.parametrize("damage", ["altered", "truncated"])
