@@ -15,7 +15,7 @@ from common.git_source import Commit, GitSource, address_of, is_commit
 from executor import git_credentials, process
 from executor.cancellation import Stop
 from executor.errors import StepFailedError, StepStoppedError
-from executor.git_words import explained
+from executor.git_words import explained, may_pass
 from executor.step import Step
 
 _GRACE_SECONDS = 5.0
@@ -23,6 +23,8 @@ _PROGRESS_SECONDS = 5.0
 _LINE_BYTES = 2000
 _TAIL_LINES = 200
 _LOCAL_SECONDS = 60
+#: Pauses before a network command that failed in passing is tried again.
+_PAUSES = (1.0, 3.0)
 _PROGRESS = re.compile(r"\s\d{1,3}% \(")
 #: Where a fetch of everything leaves what was asked for.
 _WANTED = "refs/podform/wanted"
@@ -45,6 +47,10 @@ CONFIGURATION = """\
 \tauto = false
 [transfer]
 \tfsckObjects = true
+[fetch "fsck"]
+\tzeroPaddedFilemode = ignore
+\tmissingSpaceBeforeDate = ignore
+\tbadTimezone = ignore
 [http]
 \tlowSpeedLimit = 100
 \tlowSpeedTime = 60
@@ -100,7 +106,9 @@ class Git:
         commit = self._fetched(self._source.commit or self._source.reference)
         self._must("checkout", "--quiet", "--detach", commit)
         if (self.tree / ".gitmodules").is_file():
-            self._must("submodule", "update", "--init", "--recursive", "--depth=1", "--progress")
+            submodules = ("submodule", "update", "--init", "--recursive", "--progress")
+            if self._again(*submodules, "--depth=1")[0] != 0:  # a server without shallow fetches
+                self._must(*submodules)
         shown = self._local("log", "-1", "--format=%an <%ae>%n%B", commit)
         author, _, message = shown.partition("\n")
         return Commit(id=commit, author=author, message=message.strip())
@@ -109,7 +117,7 @@ class Git:
         wanted = reference if is_commit(reference) else self._resolved(reference)
         shallow = ("fetch", "--progress", "--depth=1", "--no-tags", "--", self._source.url, wanted)
         everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
-        code, _ = self._run(*shallow)
+        code, _ = self._again(*shallow)
         if code != 0:  # an old server, or one that serves plain files: all of it then
             self._must("fetch", "--progress", "--", self._source.url, *everything, *_named(wanted))
         name = wanted if is_commit(wanted) else "FETCH_HEAD" if code == 0 else _WANTED
@@ -127,13 +135,27 @@ class Git:
         raise _bad(f"{what} in the repository {self._source.url}")
 
     def _must(self, *arguments: str) -> list[str]:
-        code, lines = self._run(*arguments)
+        code, lines = self._again(*arguments)
         if code != 0:
             words = f"git {arguments[0]}: {said(lines) or f'ended with exit code {code}'}"
             reason = explained(lines, self._source)
             # git repeats what a server said, and a server could say what it was sent
             raise _bad(self._step.log.redacted(f"{reason} ({words})" if reason else words))
         return lines
+
+    def _again(self, *arguments: str) -> tuple[int, list[str]]:
+        """Run git, again after a pause while what went wrong may pass."""
+        for pause in _PAUSES:
+            code, lines = self._run(*arguments)
+            if code == 0 or not may_pass(lines):
+                return code, lines
+            self._step.log.say(f"git {arguments[0]} is tried again in {pause:g} s")
+            until = time.monotonic() + pause
+            while time.monotonic() < until and self._step.cancellation.stop is Stop.NONE:
+                time.sleep(0.1)
+            if self._step.cancellation.stop is not Stop.NONE:
+                raise StepStoppedError("stopped while git waited")
+        return self._run(*arguments)
 
     def _run(self, *arguments: str) -> tuple[int, list[str]]:
         """Run git to its end, its messages going to the log; exit code and last lines."""

@@ -23,6 +23,20 @@ _AWAY = (
     "Connection reset",
 )
 
+#: What may be otherwise a moment later.
+_PASSING = (
+    *_AWAY,
+    "The requested URL returned error: 5",
+    "early EOF",
+    "Empty reply from server",
+    "the remote end hung up unexpectedly",
+)
+
+
+def may_pass(lines: Sequence[str]) -> bool:
+    """Whether it is worth trying again."""
+    return any(word in line for line in lines for word in _PASSING)
+
 
 def explained(lines: Sequence[str], source: GitSource) -> str:
     """The reason and what to do; empty when git's own words are all there is."""

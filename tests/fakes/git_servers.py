@@ -27,6 +27,7 @@ class HttpGit:
     seen: list[str] = field(default_factory=list)  # Authorization headers
     hold: threading.Event = field(default_factory=threading.Event)  # set = hanging
     asked: threading.Event = field(default_factory=threading.Event)
+    stumbles: int = 0  # so many requests are answered with 503
     url: str = ""
 
 
@@ -43,6 +44,10 @@ class _Answers(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization", "")
         self.git.seen.append(given)
         self.git.asked.set()
+        if self.git.stumbles:
+            self.git.stumbles -= 1
+            self.send_error(503)
+            return
         while self.git.hold.is_set():
             time.sleep(0.05)
         wanted = "Basic " + base64.b64encode(f"{self.git.user}:{self.git.token}".encode()).decode()

@@ -226,3 +226,16 @@ def test_a_clone_that_hangs(start_server: StartServer, tmp_path: Path) -> None:
         assert git.asked.wait(60)
         assert patient.client.decide(number, "cancelled").is_success
         assert patient.client.finished(number)["runStatus"] == "canceled"
+
+
+def test_a_server_that_stumbles(start_server: StartServer, tmp_path: Path) -> None:
+    """What may pass is tried again: the run does not fail for one bad moment of the git host."""
+    Repository(tmp_path / "infra").commit("x")
+    server = start_server(SETTINGS)
+    with http_git(tmp_path) as git:
+        git.stumbles = 1
+        workspace = server.client.make_workspace(source=f"{git.url}/infra/.git")
+        number = server.client.run(workspace, "Plan")
+        assert server.client.finished(number)["runStatus"] == "planned_and_finished"
+        (step,) = server.client.steps(number)
+        assert b"tried again" in server.client.log(number, step["id"])
