@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from pydantic import SecretStr
@@ -37,7 +37,8 @@ from api.routes import executor, public
 from api.routes.metrics import Metrics
 from api.scheduler import Scheduler
 from api.services import tokens
-from api.services.ports import Ports, Rules
+from api.services.node_ports import Nodes, OneNode
+from api.services.ports import Bells, Ports, Rules
 from api.settings import MINIMUM_SECRET_CHARACTERS, Settings, is_database_url
 from common import environment
 from common.errors import BadInputError
@@ -73,10 +74,11 @@ def build(settings: Settings, api_url: str) -> Server:
     _make_directories(settings)
     sealer = Sealer(_master_key(settings), _previous_master_key(settings))
     bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
-    database = _database(settings, sealer)
+    ground = _ground(settings, sealer)
+    database, kept = ground.database, settings.shared_dir or data
     internal_secret = _internal_secret(settings)
     points = _failpoints(settings)
-    artifacts = SealedArtifacts(bucket or data / "artifacts", sealer)
+    artifacts = SealedArtifacts(bucket or kept / "artifacts", sealer)
     figures = Metrics()
     rotation = KeyRotation(database, artifacts, sealer)
     ports = Ports(
@@ -84,13 +86,14 @@ def build(settings: Settings, api_url: str) -> Server:
         keys=rotation,
         artifacts=artifacts,
         engines=(archives := EngineArchiveFiles(data / "engines", artifacts, _mirrors(settings))),
-        logs=FileLogs(data / "logs"),
-        bells=LocalBells(),
+        logs=FileLogs(kept / "logs"),
+        bells=ground.bells,
         codes=DerivedCodes(sealer),
         clock=lambda: datetime.now(UTC),
         launchers=_launchers(settings, internal_secret, points),
         rules=_rules(settings, internal_secret, api_url),
         figures=figures,
+        nodes=ground.nodes,
     )
     ports = points.around(observed.around(ports)) if points else observed.around(ports)
     scheduler = Scheduler(ports)
@@ -102,12 +105,10 @@ def build(settings: Settings, api_url: str) -> Server:
             await object_stores.check(bucket, settings.artifacts_url)
         await database.prepare()
         fresh = await tokens.ensure_admin_token(ports, _revealed(settings.admin_token))
-        await scheduler.start()
         try:
-            async with rotation.running():
+            async with _beside(ground, scheduler), rotation.running():
                 yield fresh
         finally:
-            await scheduler.close()
             await archives.close()
             await database.close()
 
@@ -152,18 +153,60 @@ def _failpoints(settings: Settings) -> Failpoints | None:
     return Failpoints(settings.failpoint)
 
 
-def _database(settings: Settings, sealer: Sealer) -> SqliteDatabase | PostgresDatabase:
+class _Beside(Protocol):
+    """What runs as long as the server does."""
+
+    async def start(self) -> None: ...
+
+    async def end(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What a database brings: transactions, wake-ups, the other nodes; and what must run for them."""
+
+    database: SqliteDatabase | PostgresDatabase
+    bells: Bells
+    nodes: Nodes
+    beside: tuple[_Beside, ...] = ()
+
+
+@asynccontextmanager
+async def _beside(ground: _Ground, scheduler: Scheduler) -> AsyncIterator[None]:
+    """Wake-ups, leases and the scheduler, from the first to the last and back."""
+    started: list[_Beside] = []
+    try:
+        for part in ground.beside:
+            await part.start()
+            started.append(part)
+        await scheduler.start()
+        try:
+            yield
+        finally:
+            await scheduler.close()
+    finally:
+        for part in reversed(started):
+            await part.end()
+
+
+def _ground(settings: Settings, sealer: Sealer) -> _Ground:
     url = settings.database_url.get_secret_value()
     if not url and settings.database_url_file is not None:
         url = _read("PODFORM_DATABASE_URL_FILE", settings.database_url_file)
         if not is_database_url(url):
             raise BadInputError("PODFORM_DATABASE_URL_FILE", "must hold postgresql://user:password@host/database")
     if not url:
-        return SqliteDatabase(settings.data_dir / _DATABASE, sealer)
+        return _Ground(SqliteDatabase(settings.data_dir / _DATABASE, sealer), LocalBells(), OneNode())
     # imported here: SQLite need not pay for PostgreSQL's driver
+    from api.nodes import LeasedNode
+    from api.persistence.node_id import own_node_id
     from api.persistence.postgres import PostgresDatabase
+    from api.persistence.postgres_bells import PostgresBells
 
-    return PostgresDatabase(url, sealer)
+    database = PostgresDatabase(url, sealer, shared=settings.shared_dir is not None)
+    bells = PostgresBells(database.listening)
+    node = LeasedNode(own_node_id(settings.data_dir), database, bells, settings.lease_seconds)
+    return _Ground(database, bells, node, (bells, node))
 
 
 def _launchers(settings: Settings, internal_secret: str, points: Failpoints | None) -> Mapping[str, Launcher]:
@@ -294,7 +337,7 @@ def _internal_secret(settings: Settings) -> str:
         return settings.internal_secret.get_secret_value()
     if settings.internal_secret_file is not None:
         return _long_enough("InternalSecretFile", _read("InternalSecretFile", settings.internal_secret_file))
-    return _made("PODFORM_DATA_DIR", settings.data_dir / "internal.secret")
+    return _made("PODFORM_DATA_DIR", (settings.shared_dir or settings.data_dir) / "internal.secret")
 
 
 def _long_enough(setting: str, secret: str) -> str:
@@ -324,8 +367,12 @@ def _made(setting: str, path: Path) -> str:
 
 def _make_directories(settings: Settings) -> None:
     _make_directory("PODFORM_DATA_DIR", settings.data_dir)
-    if settings.root_working_directory is not None:
-        _make_directory("Terraform__RootWorkingDirectory", settings.root_working_directory)
+    for name, directory in (
+        ("Terraform__RootWorkingDirectory", settings.root_working_directory),
+        ("PODFORM_SHARED_DIR", settings.shared_dir),
+    ):
+        if directory is not None:
+            _make_directory(name, directory)
 
 
 def _make_directory(setting: str, path: Path) -> None:

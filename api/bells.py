@@ -21,6 +21,14 @@ class LocalBells:
     def close(self) -> None:
         """The server ends: wake everybody, so that nothing is held any longer."""
         self.closing = True
+        self.ring_all()
+
+    def ring_here(self, topic: str) -> None:
+        """The same: there is no elsewhere."""
+        self.ring(topic)
+
+    def ring_all(self) -> None:
+        """Wake everybody: something may have been missed."""
         for topic in tuple(self._listeners):
             self.ring(topic)
 

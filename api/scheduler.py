@@ -16,9 +16,12 @@ from typing import Any
 import structlog
 
 from api import log_context
+from api.domain import ownership
 from api.domain.entities import Attempt, AttemptState
+from api.domain.launch_mode import PROCESS
+from api.domain.ownership import Here
 from api.services import expire_approvals, launch_attempt, settle_lost_steps, start_next_step, stop_attempts
-from api.services.ports import WORK_TOPIC, Ports
+from api.services.ports import WORK_TOPIC, Ports, WorkspaceBusyError
 from common.launcher_port import CarrierObservation, CarrierPhase, CarrierUnavailableError, LaunchOrder
 
 _log = structlog.get_logger()
@@ -27,6 +30,7 @@ SAFETY_NET_SECONDS = 15.0
 #: Three missed turns of the safety net, and some.
 STUCK_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.5
+_BUSY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 30.0
 #: Workspaces looked at side by side: the database has one writer, and what waits here is not in turn any more.
 MAX_BEGINNING = 8
@@ -52,12 +56,12 @@ class Scheduler:
         self._closing = asyncio.Event()
         self._started_at = time.monotonic()
         self._adopted: set[str] = set()
+        self._watching: set[str] = set()
         self._looked_at = time.monotonic()  # the end of the last round that went well
 
     async def start(self) -> None:
         """Watch the carriers, take up what an earlier process left, and begin to schedule."""
-        for launcher in self._ports.launchers.values():
-            await launcher.start(self)
+        await self._watch(await self._ports.nodes.here())
         self._loop = asyncio.create_task(self._run(), name="scheduler")
 
     async def close(self) -> None:
@@ -79,6 +83,17 @@ class Scheduler:
     def overdue_seconds(self) -> float:
         """By how much the next round is late; rounds come at least at every turn of the safety net."""
         return max(0.0, time.monotonic() - self._looked_at - SAFETY_NET_SECONDS)
+
+    async def _watch(self, here: Here) -> None:
+        """A local launcher watches its own node; what all nodes share is watched by the leading one."""
+        for kind, launcher in self._ports.launchers.items():
+            wanted = here.leads or kind == PROCESS
+            if wanted and kind not in self._watching:
+                await launcher.start(self)
+                self._watching.add(kind)
+            elif not wanted and kind in self._watching:
+                self._watching.discard(kind)
+                await launcher.close()
 
     def problem(self) -> str:
         """What keeps it from scheduling; empty when all is well."""
@@ -126,6 +141,7 @@ class Scheduler:
         return math.inf if self._expiry is None else (self._expiry - self._ports.clock()).total_seconds()
 
     async def _round(self, *, look_at_carriers: bool) -> None:
+        await self._watch(await self._ports.nodes.here())
         turns = self._ports.turns
         async with self._ports.database.reading() as tx:
             slots = await start_next_step.slots(self._ports, tx)
@@ -155,12 +171,16 @@ class Scheduler:
         try:
             for order in await start_next_step.start_next_step(self._ports, workspace_id):
                 self._once(f"launch {order.name}", self._launch(order))
+        except WorkspaceBusyError:  # a replica decides, or somebody changes it: what is left shows in a moment
+            self._ports.turns.add(organization_id, workspace_id)
+            asyncio.get_running_loop().call_later(_BUSY_SECONDS, self._ports.bells.ring_here, WORK_TOPIC)
+            return
         except Exception:
             self._ports.turns.add(organization_id, workspace_id)  # nothing was begun: it is looked at again
             raise
         finally:
             self._beginning -= 1
-        self._ports.bells.ring(WORK_TOPIC)  # the next may have its turn
+        self._ports.bells.ring_here(WORK_TOPIC)  # the next may have its turn
 
     async def _launch(self, order: LaunchOrder) -> None:
         log_context.begin(attempt=order.name, run_id=order.job_data.run_id, workspace_id=order.job_data.workspace_id)
@@ -189,12 +209,19 @@ class Scheduler:
         finally:
             self._launching.release()
             if self._ordered == 0:
-                self._ports.bells.ring(WORK_TOPIC)  # workspaces may begin again
+                self._ports.bells.ring_here(WORK_TOPIC)  # workspaces may begin again
 
     async def _stop(self, attempt: Attempt, *, force: bool) -> None:
         log_context.begin(attempt=attempt.name, run_id=attempt.run_id, workspace_id=attempt.workspace_id)
+        if not ownership.sees_to(attempt, await self._ports.nodes.here()):
+            if force:
+                await self._give_up(
+                    attempt, f"its node {attempt.node} is away, and nobody can tell whether it still runs"
+                )
+            return
         if force and attempt.launcher not in self._ports.launchers:
-            await self._give_up_unreachable(attempt)
+            missing = f"this server has no launcher {attempt.launcher!r} any more and cannot tell whether it still runs"
+            await self._give_up(attempt, missing)
         try:
             await stop_attempts.stop_attempt(self._ports, attempt, force=force)
             await self._look_at(attempt.launcher, [attempt.name])  # one that was never launched has no end to observe
@@ -209,21 +236,23 @@ class Scheduler:
             async with asyncio.timeout(seconds):
                 await self._closing.wait()
 
-    async def _give_up_unreachable(self, attempt: Attempt) -> None:
-        """By force a person may end what this server cannot reach: it was set up with other launchers since."""
-        message = f"this server has no launcher {attempt.launcher!r} any more and cannot tell whether it still runs"
+    async def _give_up(self, attempt: Attempt, message: str) -> None:
+        """By force a person may end what no server can reach."""
         gone = CarrierObservation(name=attempt.name, phase=CarrierPhase.ENDED, message=message)
         await settle_lost_steps.settle(self._ports, gone)
 
     async def _look(self) -> None:
         """What became of the attempts under way: after a start, and whenever wake-ups were lost."""
+        here = await self._ports.nodes.here()
         async with self._ports.database.reading() as tx:
             under_way = await tx.attempts_under_way()
         for attempt in under_way:
-            if attempt.state is AttemptState.LAUNCHING:
+            if attempt.state is AttemptState.LAUNCHING and ownership.launches(attempt, here):
                 await self._relaunch(attempt)
         for kind in self._ports.launchers:
-            names = [attempt.name for attempt in under_way if attempt.launcher == kind]
+            names = [
+                attempt.name for attempt in under_way if attempt.launcher == kind and ownership.sees_to(attempt, here)
+            ]
             try:
                 await self._look_at(kind, names)
             except CarrierUnavailableError as error:

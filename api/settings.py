@@ -106,6 +106,18 @@ class Settings(BaseModel):
         None, alias="PODFORM_DATABASE_URL_FILE", description="File with the database's URL, for mounted secrets"
     )
 
+    shared_dir: Path | None = Field(
+        None,
+        alias="PODFORM_SHARED_DIR",
+        description="Directory of logs and artifacts that all replicas reach; absent = the data directory, one process",
+    )
+    lease_seconds: float = Field(
+        15,
+        alias="PODFORM_LEASE_SECONDS",
+        ge=1,
+        description="After so long a replica that is silent is taken to be away; it gives up itself a third earlier",
+    )
+
     # secrets
     admin_token: SecretStr | None = Field(
         None,

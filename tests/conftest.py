@@ -129,6 +129,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 _ENTRIES = {"api_in", "face_in", "tell"}
 #: Flow tests that run on PostgreSQL too; the others take minutes and meet the database in the same way.
 _FLOWS_ON_BOTH = {"test_walking_skeleton.py", "test_api_crashes.py"}
+#: On PostgreSQL these are run by scripts/test-all only.
+_LONG_ON_POSTGRES = {"test_api_crashes.py"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -146,9 +148,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what touches the database on both; a test about SQLite's own file is marked `sqlite`."""
     marked = metafunc.definition.get_closest_marker("sqlite")
-    touches = _ENTRIES & set(vars(metafunc.module)) or Path(str(metafunc.module.__file__)).name in _FLOWS_ON_BOTH
+    file = Path(str(metafunc.module.__file__)).name
+    touches = _ENTRIES & set(vars(metafunc.module)) or file in _FLOWS_ON_BOTH
     if touches and not marked:
-        metafunc.parametrize("database_kind", ["sqlite", "postgres"], indirect=True)
+        postgres = pytest.param("postgres", marks=pytest.mark.slow) if file in _LONG_ON_POSTGRES else "postgres"
+        metafunc.parametrize("database_kind", ["sqlite", postgres], indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -190,6 +190,7 @@ class Attempt:
     workspace_id: str
     number: int
     launcher: str  # kind of the launcher that carries it
+    node: str = ""  # the API process that decided on it; a local process lives there
     state: AttemptState = AttemptState.LAUNCHING
     claim_hash: str
     nonce_hash: str = ""

@@ -6,6 +6,7 @@ hold raw bytes: whatever is sensitive was taken out by the executor.
 
 import asyncio
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class FileLogs:
     def _append_to(path: Path, offset: int, content: bytes) -> int:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # a replica may append to the same file of a shared directory
             length = os.fstat(descriptor).st_size
             if offset > length:
                 raise LogGapError(length)

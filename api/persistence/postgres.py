@@ -4,6 +4,7 @@ One process serves one database: a session lock makes a second one refuse. Never
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +24,10 @@ from api.persistence.sealing import Sealer
 from api.services.ports import DatabaseAwayError, Reading, StorageFullError, Writing
 
 _POOL_SIZE = 10
+#: Replicas that start together bring the schema up one after the other.
+_MIGRATING = text("SELECT pg_advisory_xact_lock(470020878961)")
+#: The database's clock in microseconds since 1970.
+_NOW = "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
 #: "podform" in ASCII: the lock's number must only differ from those of others in the same database.
 _SERVING_LOCK = 0x706F64666F726D
 #: Who waits longer for a lock, or keeps one and says nothing, is ended: a request is repeated, a hung process is not.
@@ -31,6 +36,13 @@ _SERVER_SETTINGS = {
     "lock_timeout": "15s",
     "idle_in_transaction_session_timeout": "60s",
 }
+_TAKE = text(
+    f"INSERT INTO leases (name, holder, expires_at) VALUES (:name, :holder, {_NOW} + :length) "  # noqa: S608 - constants
+    "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at "
+    f"WHERE leases.holder = excluded.holder OR leases.expires_at < {_NOW} RETURNING name"
+)
+_RELEASE = text("DELETE FROM leases WHERE holder = :holder")
+_HELD = text(f"SELECT name FROM leases WHERE expires_at >= {_NOW}")  # noqa: S608 - constants
 _FULL = frozenset({"53100", "53200"})
 #: Serialization, deadlock, lock timeout, shutdown, too many connections: nothing was committed, again is right.
 _AGAIN = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300"})
@@ -39,7 +51,9 @@ _AGAIN = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300
 class PostgresDatabase:
     """Transactions on one PostgreSQL database."""
 
-    def __init__(self, url: str, sealer: Sealer) -> None:
+    def __init__(self, url: str, sealer: Sealer, *, shared: bool = False) -> None:
+        """`shared`: other processes may serve it too, if they say the same."""
+        self._lock = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
         self._url, self._sealer = url, sealer
         self._writers = self._engine("READ COMMITTED", read_only=False)
         self._readers = self._engine("REPEATABLE READ", read_only=True)
@@ -68,7 +82,7 @@ class PostgresDatabase:
     async def _serve(self) -> bool:
         """Whether this process serves the database from now on, for as long as this connection lasts."""
         connection = await self._connect()
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _SERVING_LOCK):
+        if not await connection.fetchval(f"SELECT {self._lock}($1)", _SERVING_LOCK):
             await connection.close()
             return False
         self._serving = connection
@@ -87,8 +101,12 @@ class PostgresDatabase:
         where = "PODFORM_DATABASE_URL"
         try:
             if not await self._serve():
-                raise DatabaseInUseError(f"{where}: another Podform process serves this database")
+                raise DatabaseInUseError(
+                    f"{where}: another Podform process serves this database; "
+                    "several do when each has PODFORM_SHARED_DIR"
+                )
             async with self._writers.begin() as connection:
+                await connection.execute(_MIGRATING)
                 await connection.run_sync(upgrade.to_head)
                 await connection.run_sync(lambda sync: data_keys.open_keys(sync, self._sealer, "the database"))
         except DBAPIError as error:
@@ -116,12 +134,33 @@ class PostgresDatabase:
         async with _said_clearly(), self._writers.begin() as connection:
             return await connection.run_sync(work)
 
+    async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease; False while another one holds it."""
+        async with _said_clearly(), self._writers.begin() as connection:
+            given = {"name": name, "holder": holder, "length": round(seconds * 1_000_000)}
+            return await connection.scalar(_TAKE, given) is not None
+
+    async def release_leases(self, holder: str) -> None:
+        """Give up all that a holder has."""
+        async with _said_clearly(), self._writers.begin() as connection:
+            await connection.execute(_RELEASE, {"holder": holder})
+
+    async def leases(self) -> frozenset[str]:
+        """Names of those that have not expired."""
+        async with _said_clearly(), self._readers.connect() as connection:
+            return frozenset((await connection.scalars(_HELD)).all())
+
+    async def listening(self) -> Any:
+        """A connection of its own for NOTIFY."""
+        return await self._connect()
+
     async def close(self) -> None:
         """Close all connections."""
         await self._writers.dispose()
         await self._readers.dispose()
         if self._serving is not None:
-            self._serving.terminate()
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._serving.close(timeout=2)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from api.domain.directories import Directory
 from api.domain.entities import ConfigurationVersion, Run, RunRecord, StateVersion, Template
 from api.persistence import tables
 from api.persistence.queries import TABLES, WriteQueries, key_of, where_equal
-from api.services.ports import Listing, Page
+from api.services.ports import Listing, Page, WorkspaceBusyError
 
 Entity = TypeVar("Entity")
 
@@ -75,6 +75,15 @@ class PostgresWriteQueries(WriteQueries):
         if workspace_id := getattr(entity, "workspace_id", ""):
             await self._hold_workspaces(workspace_id)
         await super().add(entity)
+
+    async def claim_workspace(self, workspace_id: str) -> entities.Workspace | None:
+        table = tables.workspaces
+        row = select(table.c.id).where(table.c.id == workspace_id)
+        free = row.with_for_update(key_share=True, skip_locked=True)
+        self._workspace_held = await self._connection.scalar(free) is not None
+        if not self._workspace_held and await self._connection.scalar(row) is not None:
+            raise WorkspaceBusyError(workspace_id)
+        return await super().get(entities.Workspace, workspace_id)
 
     async def runs_under_way(self) -> Mapping[str, int]:
         # counted in order to begin more: of two that begin at once the second must see the first

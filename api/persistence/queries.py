@@ -212,6 +212,9 @@ class WriteQueries(ReadQueries):
         if events:
             await self._connection.execute(insert(tables.events), [_row(event) for event in events])
 
+    async def claim_workspace(self, workspace_id: str) -> entities.Workspace | None:
+        return await self.get(entities.Workspace, workspace_id)
+
     async def next_run_number(self) -> int:
         counters = tables.counters
         raised = update(counters).where(counters.c.name == "run").values(value=counters.c.value + 1)

@@ -246,6 +246,7 @@ attempts = Table(
     Column("workspace_id", _ID, nullable=False),
     Column("number", Integer, nullable=False),
     Column("launcher", String(20), nullable=False),
+    Column("node", _ID, nullable=False, server_default=""),
     Column("state", EnumText(AttemptState), nullable=False),
     Column("claim_hash", String(64), nullable=False),
     Column("nonce_hash", String(64), nullable=False),
@@ -309,6 +310,15 @@ seal_checks = Table(
     metadata,
     Column("name", String(40), primary_key=True),
     Column("seal", LargeBinary, nullable=False),
+)
+
+#: What one node holds until it expires, by the database's own clock in microseconds since 1970.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("holder", _ID, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 #: PostgreSQL numbers runs by it; SQLite, with its one writer, by the table below.

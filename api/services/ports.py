@@ -10,10 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template
+from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRecord, StateVersion, Template, Workspace
 from api.domain.slots import Turns
 from api.services.figures import Figures, NoFigures
 from api.services.key_ports import Keys
+from api.services.node_ports import Nodes, OneNode
 from common.errors import PodformError
 from common.launcher_port import Launcher
 
@@ -38,6 +39,10 @@ class Listing(Generic[Entity]):
 
 class AlreadyExistsError(Exception):
     """An insert met a row with the same id or the same unique value."""
+
+
+class WorkspaceBusyError(Exception):
+    """Another transaction has the workspace: look again in a moment."""
 
 
 class Reading(Protocol):
@@ -137,6 +142,10 @@ class Writing(Reading, Protocol):
 
     async def save_record(self, old: RunRecord | None, new: RunRecord, events: Sequence[Event]) -> None:
         """Insert or update a run and those of its steps that changed, with their events."""
+        ...
+
+    async def claim_workspace(self, workspace_id: str) -> Workspace | None:
+        """The workspace, kept from others until the commit; WorkspaceBusyError when another transaction has it now."""
         ...
 
     async def next_run_number(self) -> int:
@@ -272,6 +281,10 @@ class Bells(Protocol):
         """Wake whoever waits for the topic."""
         ...
 
+    def ring_here(self, topic: str) -> None:
+        """Wake whoever waits in this process."""
+        ...
+
     def listen(self, topic: str) -> "Bell":
         """Start listening; what rings from now on is not missed."""
         ...
@@ -350,6 +363,7 @@ class Ports:
     engines: EngineArchives | None = None
     figures: Figures = field(default_factory=NoFigures)
     keys: Keys | None = None  # None where nothing is served
+    nodes: Nodes = field(default_factory=OneNode)
 
 
 #: Topics of the bells.

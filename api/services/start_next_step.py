@@ -31,10 +31,13 @@ MAX_AT_ONCE = 8
 
 
 async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder, ...]:
-    """Begin what may begin in the workspace and save the intent to launch; the orders to carry out now."""
+    """Begin what may begin in the workspace and save the intent to launch; the orders to carry out now.
+
+    Raises WorkspaceBusyError while another transaction has the workspace.
+    """
     now = ports.clock()
     async with ports.database.writing() as tx:
-        workspace = await tx.get(Workspace, workspace_id)
+        workspace = await tx.claim_workspace(workspace_id)
         if workspace is None:
             return ()
         able = await _ready(tx, workspace)
@@ -153,6 +156,7 @@ async def _intend(
         run_id=moved.run.id,
         workspace_id=workspace.id,
         number=step.attempt,
+        node=ports.nodes.id,
         launcher=launch_mode.launcher_kind(
             await shape_of(tx, workspace.id), kubernetes_enabled=ports.rules.kubernetes_enabled
         ),

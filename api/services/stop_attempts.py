@@ -6,6 +6,7 @@ is on the list until its step has left it.
 
 from datetime import datetime, timedelta
 
+from api.domain import ownership
 from api.domain.entities import Attempt, AttemptState
 from api.services.ports import Ports
 from common.executor_api import CancelKind
@@ -13,13 +14,14 @@ from common.executor_api import CancelKind
 
 async def attempts_to_stop(ports: Ports) -> tuple[tuple[Attempt, bool], ...]:
     """Attempts whose carrier must end, each with whether by force."""
-    now = ports.clock()
+    now, here = ports.clock(), await ports.nodes.here()
     async with ports.database.reading() as tx:
         canceled = await tx.attempts_of_canceled_runs()
     return tuple(
         (attempt, forced)
         for attempt in canceled
-        if (forced := must_stop(attempt, now, ports.rules.cancel_grace_seconds)) is not None
+        if (ownership.sees_to(attempt, here) or ownership.may_give_up(attempt, here))
+        and (forced := must_stop(attempt, now, ports.rules.cancel_grace_seconds)) is not None
     )
 
 
