@@ -134,6 +134,17 @@ def _serial(version: dict[str, Any]) -> int:
     return int(version["attributes"]["serial"])
 
 
+def waits_in_vain(on: Stage) -> None:
+    """An approval that nobody gives expires, and the run behind it has its turn."""
+    files = ledger.ledger_configuration(on.book, count=1, seconds=0.1, tick=0.1)
+    workspace = on.user.workspace(files, approvalExpirySeconds=1)
+    first = on.user.run(workspace, "Terraform-Plan/Apply-Cli")
+    second = on.user.run(workspace, "Plan and apply")
+    assert on.finish(first)["runStatus"] == "discarded"
+    assert on.finish(second)["runStatus"] == "applied"
+    assert ledger.lines(on.book) == ["0"]
+
+
 def keeps_house(on: Stage) -> None:
     """Organizations, workspaces, variables, locks and tokens: what was answered is there, what was not is repeated."""
     user, client = on.user, on.user.client
@@ -148,6 +159,15 @@ def keeps_house(on: Stage) -> None:
     _patch(on, client.path("").rstrip("/"), "organization", client.organization, description="changed")
     _gone(on, f"{path}/variable/{variable}")
     _gone(on, path)
+    for kind, named_id, attributes in (
+        ("directory", ids.new_id("directory"), {"name": "network"}),
+        ("vcs", ids.new_id("vcs"), {"name": "hub", "vcsType": "GITHUB", "accessToken": "a-token"}),
+    ):
+        one = client.path(f"{kind}/{named_id}")
+        _post(on, client.path(kind), kind, named_id, **attributes)
+        _patch(on, one, kind, named_id, description="changed")
+        assert client.ok("GET", one)["data"]["attributes"]["description"] == "changed"
+        _gone(on, one)
     client.ok("POST", "/pat/v1", json={"description": "mine"})
     for token in client.ok("GET", "/pat/v1"):
         if token["description"] == "mine":
