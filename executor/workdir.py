@@ -16,6 +16,9 @@ from typing import IO
 from common.failure_reasons import FailureReason
 from executor.errors import StepFailedError
 
+#: A provider's socket has up to 40 bytes below TMPDIR.
+LONGEST_TEMPORARY = 66
+
 
 @dataclass(frozen=True, slots=True)
 class WorkDirectory:
@@ -89,6 +92,31 @@ class WorkDirectory:
         """Remove what a delivered step leaves: configuration, state, plan and variables may hold secrets."""
         for path in self._fresh():
             remove(path)
+        self._forget_alias()
+
+    def short_temporary(self) -> Path:
+        """Terraform's TMPDIR under a name that leaves room for sockets: providers listen on some in it, and Linux
+        takes 107 bytes for their paths. The directory itself where its path is short enough."""
+        if len(os.fsencode(self.temporary)) <= LONGEST_TEMPORARY:
+            return self.temporary
+        directory = Path("/tmp", f"podform-{os.urandom(6).hex()}")  # noqa: S108 - made new, for this user alone
+        directory.mkdir(mode=0o700)
+        self._alias.symlink_to(directory)
+        (directory / "t").symlink_to(self.temporary)
+        return directory / "t"
+
+    @property
+    def _alias(self) -> Path:
+        return self.root / "tmp-alias"
+
+    def _forget_alias(self) -> None:
+        try:
+            directory = self._alias.readlink()
+            self._alias.unlink()
+            (directory / "t").unlink()
+            directory.rmdir()
+        except OSError:
+            pass  # the usual case: there is none
 
     def _fresh(self) -> tuple[Path, ...]:
         return (

@@ -21,7 +21,7 @@ def write_environment(step: Step) -> None:
     reserved = step_environment.base(
         step.settings.path,
         home=str(step.work.home),
-        temporary=str(step.work.temporary),
+        temporary=str(step.work.short_temporary()),
         cli_configuration=str(step.work.cli_configuration),
     )
     step.environment, dropped = step_environment.build(

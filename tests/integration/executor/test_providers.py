@@ -188,3 +188,14 @@ def test_another_name(tmp_path: Path) -> None:
     cache = ProviderCache(tmp_path / "cache")
     assert not cache.keep(tmp_path / "package", other)
     assert cache.find([other, "h1:no base64", "zh:00", "h1:AA=="]) is None
+
+
+def test_long_work_directory(executor_bench: Bench, mirror: Path, tmp_path: Path) -> None:
+    """A provider starts, though the step's TMPDIR is too long for its socket; nothing of the short name is left."""
+    work = tmp_path / ("long-" * 20) / "work"
+    planned = executor_bench.step(StepKind.PLAN, {"main.tf": NULL})
+    settings = {"PODFORM_PROVIDER_MIRRORS": str(mirror), "PODFORM_WORK_DIR": str(work)}
+    assert executor_bench.run(planned, **settings).outcome is Outcome.FINISHED, bytes(planned.log)
+    pointing = [link.readlink() for link in Path("/tmp").glob("podform-*/t")]  # noqa: S108 - where the short names are
+    assert work / "tmp" not in pointing
+    assert not list(work.glob("tmp*"))
