@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from api import observed
 from api.bells import LocalBells
 from api.domain import known_hosts
+from api.domain.slots import pool_limits
 from api.launchers.local_process import LocalProcessLauncher
 from api.mirrors.engine_archives import EngineArchiveFiles
 from api.mirrors.release_mirror import ReleaseMirror
@@ -294,6 +295,7 @@ def _rules(settings: Settings, internal_secret: str, api_url: str) -> Rules:
         git_protocols=tuple(settings.git_protocols.split(",")),
         git_known_hosts=_known_hosts(settings),
         git_timeout_seconds=settings.git_timeout_seconds,
+        max_concurrent_runs_per_pool=pool_limits(settings.max_concurrent_runs_per_pool),
         step_timeout_seconds=settings.step_timeout_seconds,
         idle_timeout_seconds=settings.idle_timeout_seconds,
         approval_expiry_seconds=settings.approval_expiry_seconds,

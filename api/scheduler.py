@@ -147,6 +147,7 @@ class Scheduler:
             slots = await start_next_step.slots(self._ports, tx)
             for organization_id, workspace_id in await tx.workspaces_with_work() if look_at_carriers else ():
                 turns.add(organization_id, workspace_id)
+        turns.unpark(slots)
         # who finds no slot keeps his place: the end of a run under way rings the bell
         # and nothing more is begun while orders queue up before the carrier
         room = MAX_BEGINNING - self._beginning if self._ordered < MAX_LAUNCHING else 0

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from api.domain.slots import pool_limits
+
 #: Shorter secrets and tokens can be guessed.
 MINIMUM_SECRET_CHARACTERS = 8
 
@@ -178,13 +180,18 @@ class Settings(BaseModel):
         0,
         alias="Terraform__MaxConcurrentRuns",
         ge=0,
-        description="Runs whose steps are carried out at once, in all; 0 = no limit, for the cluster has its own",
+        description="Runs carried out at once; 0 = no limit, clusters have theirs",
     )
     max_concurrent_runs_per_organization: int = Field(
         0,
         alias="PODFORM_MAX_CONCURRENT_RUNS_PER_ORGANIZATION",
         ge=0,
         description="The same for each organization; 0 = no limit, for most installations have one organization",
+    )
+    max_concurrent_runs_per_pool: str = Field(
+        "",
+        alias="PODFORM_MAX_CONCURRENT_RUNS_PER_POOL",
+        description="The same for pools of workspaces, as in `small=2,big=10`; a pool that is not named has no limit",
     )
     step_timeout_seconds: int = Field(
         0,
@@ -196,13 +203,13 @@ class Settings(BaseModel):
         0,
         alias="PODFORM_IDLE_TIMEOUT_SECONDS",
         ge=0,
-        description="Ends a step gracefully that shows no sign of life for so long; 0 = none: providers may be silent",
+        description="Ends steps without a sign of life; 0 = none: some are silent",
     )
     approval_expiry_seconds: int = Field(
         0,
         alias="PODFORM_APPROVAL_EXPIRY_SECONDS",
         ge=0,
-        description="Discards a plan that nobody approved for so long; 0 = none, for people have weekends",
+        description="Discards unapproved plans; 0 = none: people are away",
     )
     start_patience_seconds: int = Field(
         120,
@@ -357,6 +364,12 @@ class Settings(BaseModel):
     def _database_url(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not is_database_url(value.get_secret_value()):
             raise ValueError("must be postgresql://user:password@host/database, or empty for SQLite")
+        return value
+
+    @field_validator("max_concurrent_runs_per_pool")
+    @classmethod
+    def _pools(cls, value: str) -> str:
+        pool_limits(value)
         return value
 
     @field_validator("api_url")

@@ -44,6 +44,7 @@ class Workspace:
     execution_mode: str = "remote"
     default_template: str = ""  # id of a template; empty = "Plan and apply"
     auto_apply: bool | None = None  # None: as the template says
+    pool: str = ""  # name that a limit of runs under way may go by
     step_timeout_seconds: int | None = None  # this and the next two: None = as the setting says, 0 = none
     idle_timeout_seconds: int | None = None
     approval_expiry_seconds: int | None = None

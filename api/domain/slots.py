@@ -7,9 +7,10 @@ that waits for an approval has none, a plan-only run counts like any other.
 
 import heapq
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class Slots:
     overall: int = 0
     per_organization: int = 0
     under_way: Mapping[str, int]
+    pools: Mapping[str, int] = field(default_factory=dict)  # limits by name; any other pool has none
+    in_pools: Mapping[str, int] = field(default_factory=dict)  # runs under way by pool
 
     def free(self, organization_id: str) -> int | None:
         """How many runs of the organization may begin now; None = as many as there are."""
@@ -29,11 +32,46 @@ class Slots:
             free.append(self.per_organization - self.under_way.get(organization_id, 0))
         return max(min(free), 0) if free else None
 
+    def free_in(self, pool: str) -> int | None:
+        """How many runs of the pool may begin now; None = as many as there are."""
+        limit = self.pools.get(pool)
+        return None if limit is None else max(limit - self.in_pools.get(pool, 0), 0)
 
-def waiting_for(slots: Slots, organization_id: str) -> str:
+    def room(self, organization_id: str, pool: str) -> int | None:
+        """How many runs of the organization's workspaces of this pool may begin now; None = as many as there are."""
+        free = [number for number in (self.free(organization_id), self.free_in(pool)) if number is not None]
+        return min(free) if free else None
+
+
+_POOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def is_pool_name(text: str) -> bool:
+    """Whether a pool may be called so."""
+    return _POOL.fullmatch(text) is not None
+
+
+def pool_limits(text: str) -> dict[str, int]:
+    """The limits out of `small=2,big=10`; ValueError says what is wrong and what is allowed."""
+    limits: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        if not is_pool_name(name) or not (number.isascii() and number.isdecimal() and int(number) > 0):
+            raise ValueError(f"{part!r} is no NAME=NUMBER with a number from 1 on, as in small=2,big=10")
+        if name in limits:
+            raise ValueError(f"the pool {name!r} is there twice")
+        limits[name] = int(number)
+    return limits
+
+
+def waiting_for(slots: Slots, organization_id: str, pool: str = "") -> str:
     """Why a run that nothing else holds up does not begin, as a sentence for people; empty when a slot is free."""
-    if slots.free(organization_id) != 0:
+    if slots.room(organization_id, pool) != 0:
         return ""
+    if slots.free(organization_id) != 0:
+        return (
+            f"waiting for a free slot: {slots.in_pools[pool]} of {slots.pools[pool]} runs of pool {pool} are under way"
+        )
     own, overall = slots.under_way.get(organization_id, 0), sum(slots.under_way.values())
     if slots.overall and overall >= slots.overall:
         return f"waiting for a free slot: {overall} of {slots.overall} runs are under way"
@@ -69,6 +107,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._queues: dict[str, OrderedDict[str, None]] = {}
+        self._parked: dict[str, Turns] = {}  # by the pool in which they found no slot
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
@@ -91,8 +130,24 @@ class Turns:
                 self._queues[organization_id] = queue
         return chosen
 
-    def position(self, slots: Slots, organization_id: str, workspace_id: str) -> int | None:
+    def park(self, pool: str, organization_id: str, workspace_id: str) -> None:
+        """Have it wait until its pool has a slot: it must not be taken for its turn again and again."""
+        self._parked.setdefault(pool, Turns()).add(organization_id, workspace_id)
+
+    def unpark(self, slots: Slots) -> None:
+        """Have as many of each pool looked at again as it has slots for."""
+        for pool, parked in list(self._parked.items()):
+            free = slots.free_in(pool)
+            bare = replace(slots, overall=0, per_organization=0)
+            for organization_id, workspace_id in parked.take(bare, len(parked) if free is None else free):
+                self.add(organization_id, workspace_id)
+            if not len(parked):
+                del self._parked[pool]
+
+    def position(self, slots: Slots, organization_id: str, workspace_id: str, pool: str = "") -> int | None:
         """At which place from 1 its turn comes if no other comes in between; None when it does not wait here."""
+        if pool in self._parked and workspace_id not in self._queues.get(organization_id, ()):
+            return self._parked[pool].position(slots, organization_id, workspace_id)
         if workspace_id not in self._queues.get(organization_id, ()):
             return None
         order = in_turn(replace(slots, overall=0, per_organization=0), self._queues, len(self))

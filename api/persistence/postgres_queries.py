@@ -85,7 +85,7 @@ class PostgresWriteQueries(WriteQueries):
             raise WorkspaceBusyError(workspace_id)
         return await super().get(entities.Workspace, workspace_id)
 
-    async def runs_under_way(self) -> Mapping[str, int]:
+    async def runs_under_way(self) -> Mapping[tuple[str, str], int]:
         # counted in order to begin more: of two that begin at once the second must see the first
         await self._connection.execute(select(func.pg_advisory_xact_lock(_SLOTS_LOCK)))
         return await super().runs_under_way()

@@ -98,11 +98,14 @@ class ReadQueries:
         first_asked = rows.group_by(runs.c.organization_id, runs.c.workspace_id).order_by(func.min(runs.c.number))
         return tuple((owner, workspace) for owner, workspace in (await self._connection.execute(first_asked)).all())
 
-    async def runs_under_way(self) -> Mapping[str, int]:
+    async def runs_under_way(self) -> Mapping[tuple[str, str], int]:
+        runs, places = tables.runs, tables.workspaces
         under_way = select(tables.steps.c.run_id).where(text("steps.status IN ('launching', 'running')"))
-        rows = select(tables.runs.c.organization_id, func.count()).where(tables.runs.c.id.in_(under_way))
-        grouped = await self._connection.execute(rows.group_by(tables.runs.c.organization_id))
-        return {row[0]: row[1] for row in grouped.all()}
+        rows = select(runs.c.organization_id, places.c.pool, func.count()).join(
+            places, places.c.id == runs.c.workspace_id
+        )
+        grouped = rows.where(runs.c.id.in_(under_way)).group_by(runs.c.organization_id, places.c.pool)
+        return {(owner, pool): number for owner, pool, number in (await self._connection.execute(grouped)).all()}
 
     async def startable_runs(self, workspace_id: str, at_most: int) -> tuple[Run, ...]:
         runs, steps = tables.runs, tables.steps

@@ -72,6 +72,7 @@ workspaces = Table(
     Column("execution_mode", String(20), nullable=False),
     Column("default_template", _NAME, nullable=False),
     Column("auto_apply", Boolean, nullable=True),
+    Column("pool", String(63), nullable=False, server_default=""),
     Column("step_timeout_seconds", Integer, nullable=True),
     Column("idle_timeout_seconds", Integer, nullable=True),
     Column("approval_expiry_seconds", Integer, nullable=True),

@@ -79,8 +79,8 @@ class Reading(Protocol):
         for its workspace, the ones whose run was asked for first in front."""
         ...
 
-    async def runs_under_way(self) -> Mapping[str, int]:
-        """Organization id -> how many of its runs have a step that is launching or running."""
+    async def runs_under_way(self) -> Mapping[tuple[str, str], int]:
+        """Organization id and pool -> how many of their runs have a step that is launching or running."""
         ...
 
     async def startable_runs(self, workspace_id: str, at_most: int) -> tuple[Run, ...]:
@@ -336,6 +336,7 @@ class Rules:
     max_variable_bytes: int = 4 * 1024**2
     max_concurrent_runs: int = 0
     max_concurrent_runs_per_organization: int = 0
+    max_concurrent_runs_per_pool: Mapping[str, int] = field(default_factory=dict)
     git_protocols: tuple[str, ...] = ("https", "ssh")
     git_known_hosts: str = ""  # of every ssh key, besides its own
     git_timeout_seconds: int = 600

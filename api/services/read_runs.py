@@ -137,8 +137,10 @@ async def _waiting_for_workspace(tx: Reading, run: Run) -> Waiting | None:
 
 async def _waiting_for_slot(ports: Ports, tx: Reading, run: Run) -> Waiting:
     limits = await start_next_step.slots(ports, tx)
-    position = ports.turns.position(limits, run.organization_id, run.workspace_id)
-    reason = slots.waiting_for(limits, run.organization_id)
+    workspace = await tx.get(Workspace, run.workspace_id) if limits.pools else None
+    pool = workspace.pool if workspace else ""
+    position = ports.turns.position(limits, run.organization_id, run.workspace_id, pool)
+    reason = slots.waiting_for(limits, run.organization_id, pool)
     if reason and position:
         reason = f"{reason} (position {position})"
     return Waiting(reason, position)

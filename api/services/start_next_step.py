@@ -4,6 +4,7 @@ Called by the scheduler loop (api/scheduler.py) whenever a workspace's bell rang
 answers with the orders; launch_attempt carries them out.
 """
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,6 +27,15 @@ from common.job_data import JobData
 from common.launcher_port import LaunchOrder
 from common.statuses import IllegalTransitionError, RunStatus
 
+
+def _wait(ports: Ports, workspace: Workspace, limits: Slots, *, begun: bool) -> None:
+    """For want of a slot it keeps its place, or waits for its pool; else others have their turn first."""
+    if not begun and limits.free(workspace.organization_id) != 0:
+        ports.turns.park(workspace.pool, workspace.organization_id, workspace.id)
+    else:
+        ports.turns.add(workspace.organization_id, workspace.id, first=not begun)
+
+
 #: Runs of one workspace (plan-only ones but for one) that begin in one transaction, for others to have their turn.
 MAX_AT_ONCE = 8
 
@@ -42,14 +52,15 @@ async def start_next_step(ports: Ports, workspace_id: str) -> tuple[LaunchOrder,
             return ()
         able = await _ready(tx, workspace)
         # counted inside the transaction: of two that begin at once the second sees the first
-        free = (await slots(ports, tx)).free(workspace.organization_id) if able else None
+        limits = await slots(ports, tx) if able else None
+        free = limits.room(workspace.organization_id, workspace.pool) if limits else None
         ready = able[:free][:MAX_AT_ONCE]
         moved = [await _intend(ports, tx, workspace, record, now) for record in ready]
         orders = [await order_for(ports, tx, record, attempt) for record, attempt in moved if attempt]
     for record, attempt in moved:
         _tell(ports, record, attempt)
-    if len(able) > len(ready):  # for want of a slot it keeps its place; else others have their turn first
-        ports.turns.add(workspace.organization_id, workspace.id, first=not ready)
+    if limits and len(able) > len(ready):
+        _wait(ports, workspace, limits, begun=bool(ready))
     return tuple(orders)
 
 
@@ -64,8 +75,14 @@ async def slots(ports: Ports, tx: Reading) -> Slots:
     """The limits and how much of them is used; nothing is counted where there are none."""
     rules = ports.rules
     overall, per_organization = rules.max_concurrent_runs, rules.max_concurrent_runs_per_organization
-    under_way = await tx.runs_under_way() if overall or per_organization else {}
-    return Slots(overall=overall, per_organization=per_organization, under_way=under_way)
+    pools = rules.max_concurrent_runs_per_pool
+    counted = await tx.runs_under_way() if overall or per_organization or pools else {}
+    owners: Counter[str] = Counter()
+    in_pools: Counter[str] = Counter()
+    for (owner, pool), number in counted.items():
+        owners[owner] += number
+        in_pools[pool] += number
+    return Slots(overall=overall, per_organization=per_organization, under_way=owners, pools=pools, in_pools=in_pools)
 
 
 async def order_for(ports: Ports, tx: Reading, record: RunRecord, attempt: Attempt) -> LaunchOrder:

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.domain.entities import Run, Workspace
 from api.domain.permissions import Principal
+from api.domain.slots import is_pool_name
 from api.services import directories
 from api.services.access import visible_organization, visible_workspace
 from api.services.errors import ConflictError
@@ -148,6 +149,8 @@ async def _with_fields(ports: Ports, tx: Writing, workspace: Workspace, fields: 
             raise BadInputError("defaultTemplate", f"{changed.default_template!r} is no template of this organization")
     _one_of("iacType", changed.engine, ENGINES)
     _one_of("executionMode", changed.execution_mode, EXECUTION_MODES)
+    if changed.pool and not is_pool_name(changed.pool):
+        raise BadInputError("pool", "must be 1 to 63 letters, digits, dots, underscores or dashes")
     check_description(changed.description)
     check_length(changed.source, "source", MAX_SOURCE_CHARACTERS)
     check_length(changed.branch, "branch", MAX_BRANCH_CHARACTERS)

@@ -76,6 +76,36 @@ def test_a_run_waits_for_a_free_slot_and_says_so(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_full_pool_holds_up_no_other_workspace(tmp_path: Path) -> None:
+    """The second workspace of a pool with one slot waits and says so; one of no pool begins."""
+
+    async def scenario() -> None:
+        async with api_in(tmp_path, max_concurrent_runs_per_pool={"small": 1}) as api:
+            one = await api.workspace("one")
+            base = one.partition("/workspace/")[0]
+            places = [one]
+            for name, pool in (("two", "small"), ("three", "")):
+                made = await api.create(f"{base}/workspace", "workspace", {"name": name, "pool": pool})
+                assert made["attributes"]["pool"] == pool
+                places.append(f"{base}/workspace/{made['id']}")
+            body = {"data": {"type": "workspace", "attributes": {"pool": "small"}}}
+            assert (await api.client.patch(one, json=body)).status_code == 200
+            bad = {"data": {"type": "workspace", "attributes": {"pool": "no/pool"}}}
+            assert (await api.client.patch(one, json=bad)).status_code == 422
+            jobs = []
+            for place in places:
+                await api.uploaded(place)
+                jobs.append(await api.job(place, templateReference="Plan"))
+            begun = [
+                len(await start_next_step.start_next_step(api.ports, place.rpartition("/")[2])) for place in places
+            ]
+            assert begun == [1, 0, 1]
+            answer = (await api.client.get(f"{base}/job/{jobs[1]['id']}")).json()["data"]["attributes"]
+            assert answer["waitingFor"].startswith("waiting for a free slot: 1 of 1 runs of pool small are under way")
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.sqlite
 def test_the_database_is_its_owners(tmp_path: Path) -> None:
     """Whatever umask and directory it is given: nobody else can read the database's files."""

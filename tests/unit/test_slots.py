@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.domain.slots import Slots, Turns, in_turn, waiting_for
+from api.domain.slots import Slots, Turns, in_turn, pool_limits, waiting_for
 
 A3_B1 = {"a": ["a1", "a2", "a3"], "b": ["b1"]}
 
@@ -62,3 +62,35 @@ def test_turns_are_kept_and_given_once() -> None:
     assert turns.take(free, 9) == (("a", "a1"), ("b", "b2"), ("a", "a2"))
     assert turns.take(free, 9) == ()
     assert turns.position(free, "a", "a1") is None
+
+
+def test_a_full_pool_holds_up_its_own_workspaces_only() -> None:
+    """Who finds no slot in the pool waits apart, in turn, and comes back when the pool has one."""
+    full = Slots(under_way={"a": 2}, pools={"small": 2}, in_pools={"small": 2})
+    assert (full.room("a", "small"), full.room("a", ""), full.room("a", "big")) == (0, None, None)
+    assert waiting_for(full, "a", "small") == "waiting for a free slot: 2 of 2 runs of pool small are under way"
+    assert waiting_for(full, "a", "big") == ""
+    turns = Turns()
+    for organization_id, workspace_id in [("a", "a1"), ("a", "a2"), ("b", "b1")]:
+        turns.park("small", organization_id, workspace_id)
+    assert [turns.position(full, place[0], place, "small") for place in ("a1", "b1", "a2")] == [2, 1, 3]
+    turns.unpark(full)
+    assert turns.take(full, 9) == ()
+    turns.unpark(Slots(under_way={}, pools={"small": 2}, in_pools={"small": 1}))
+    assert turns.take(full, 9) == (("a", "a1"),)
+    turns.unpark(Slots(under_way={}))  # the limit is gone
+    assert turns.take(full, 9) == (("b", "b1"), ("a", "a2"))
+    turns.unpark(full)
+
+
+def test_limits_of_pools_are_read() -> None:
+    """Names and numbers; the line of a bad one says what is allowed."""
+    assert pool_limits("") == {}
+    assert pool_limits(" small=2, big = 10,") == {"small": 2, "big": 10}
+
+
+@pytest.mark.parametrize("text", ["small", "small=", "=2", "small=0", "small=-1", "small=x", "a b=1", "s=1,s=2", "s=٣"])
+def test_bad_limits_of_pools_are_refused(text: str) -> None:
+    """Before the start."""
+    with pytest.raises(ValueError, match=r"NAME=NUMBER|twice"):
+        pool_limits(text)

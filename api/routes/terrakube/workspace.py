@@ -40,6 +40,7 @@ class WorkspaceAttributes(Written):
     execution_mode: Text = ""
     default_template: NullableText = ""
     auto_apply: bool | None = None
+    pool: NullableText = ""
     step_timeout_seconds: Seconds = None
     idle_timeout_seconds: Seconds = None
     approval_expiry_seconds: Seconds = None
@@ -148,6 +149,7 @@ class WorkspaceRead(Read):
     execution_mode: str
     default_template: str
     auto_apply: bool | None
+    pool: str
     step_timeout_seconds: int | None
     idle_timeout_seconds: int | None
     approval_expiry_seconds: int | None
