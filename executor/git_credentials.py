@@ -5,7 +5,7 @@ Called by executor/git.py. Nothing of it stands in a command line, an environmen
 
 import shlex
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from common.git_source import GitSource, address_of
 from executor.workdir import write_private
@@ -46,7 +46,9 @@ def _token(source: GitSource, home: Path) -> str:
     address = address_of(source.url)
     file = home / "credentials"
     user, token = quote(source.user_name, safe=""), quote(source.token, safe="")
-    write_private(file, f"{address.scheme}://{user}:{token}@{address.origin.partition('://')[2]}\n".encode())
+    # git compares hosts letter by letter: as the URL has it, and as submodules will
+    hosts = sorted({address.origin.partition("://")[2], urlsplit(source.url).netloc})
+    write_private(file, "".join(f"{address.scheme}://{user}:{token}@{host}\n" for host in hosts).encode())
     lines = f"[credential {_quoted(address.origin)}]\n\thelper = {_quoted(f'store --file={shlex.quote(str(file))}')}\n"
     if address.port is None:  # submodules of this host that are written for ssh are read with the token, too
         lines += f"[url {_quoted(address.origin + '/')}]\n"

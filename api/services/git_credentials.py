@@ -103,11 +103,11 @@ def checked(credential: Credential) -> Credential:
     if isinstance(credential, Vcs):
         git_credentials.check_endpoint(credential)
         return credential
-    known_hosts.check_known_hosts(credential.known_hosts)
+    hosts = known_hosts.check_known_hosts("\n".join(credential.known_hosts.splitlines()))
     key = private_key.read(credential.private_key)
     if credential.ssh_type not in {"", key.kind}:
         raise BadInputError("sshType", f"is {credential.ssh_type!r} and the key is {key.kind}")
-    return replace(credential, ssh_type=key.kind, private_key=key.text, public_key=key.public)
+    return replace(credential, ssh_type=key.kind, private_key=key.text, public_key=key.public, known_hosts=hosts)
 
 
 async def check_source(ports: Ports, tx: Reading, workspace: Workspace) -> None:
