@@ -6,6 +6,7 @@ replaced by other bytes.
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,6 +33,17 @@ class SealedArtifacts:
         self._store: ObjectStore = local_store(place) if isinstance(place, Path) else place
         self._sealer = sealer
         self._under_way: set[asyncio.Event] = set()
+
+    async def remove_below(self, prefix: str) -> None:
+        """Remove every content below a prefix, the empty directories with them."""
+        try:
+            async for part in self._store.list(prefix):
+                if keys := [str(found["path"]) for found in part]:
+                    await self._store.delete_async(keys)
+        except (BaseError, OSError) as error:
+            raise self._trouble(error, prefix) from error
+        if self._directory is not None:
+            await asyncio.to_thread(shutil.rmtree, self._directory / prefix, ignore_errors=True)
 
     async def settled(self) -> None:
         """Wait for the puts that are under way now."""

@@ -38,6 +38,10 @@ class FileLogs:
         except FileNotFoundError:
             return 0
 
+    async def remove(self, name: str) -> None:
+        """Remove the log; none is as good."""
+        await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
+
     def _append(self, name: str, offset: int, content: bytes) -> int:
         try:
             return self._append_to(self._path(name), offset, content)

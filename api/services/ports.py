@@ -180,6 +180,10 @@ class Artifacts(Protocol):
         """The content, or None."""
         ...
 
+    async def remove_below(self, prefix: str) -> None:
+        """Remove every content whose key continues the prefix after a slash; none is as good. StorageAwayError."""
+        ...
+
 
 class StorageFullError(Exception):
     """No room is left for an artifact, a log or a row."""
@@ -254,6 +258,10 @@ class Logs(Protocol):
 
     async def size(self, name: str) -> int:
         """The log's length in bytes."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove the log; none is as good."""
         ...
 
 

@@ -101,22 +101,6 @@ def locked(workspace: Workspace, change: LockChange, by: str) -> Workspace:
     return replace(workspace, locked=False, locked_by="", lock_reason="")
 
 
-async def delete_workspace(ports: Ports, principal: Principal, organization_id: str, workspace_id: str) -> None:
-    """Delete a workspace without unfinished runs, with its variables, runs and state versions' rows."""
-    async with ports.database.writing() as tx:
-        workspace = await visible_workspace(tx, principal, organization_id, workspace_id)
-        unfinished = await tx.unfinished_runs(workspace.id)
-        if unfinished:
-            raise ConflictError(
-                f"workspace {workspace.name} has unfinished runs; cancel run {unfinished[0].number} first"
-            )
-        if workspace.locked:
-            raise ConflictError(
-                f"workspace {workspace.name} is locked by {workspace.locked_by}: {workspace.lock_reason}"
-            )
-        await tx.remove(workspace)
-
-
 async def list_workspaces(
     ports: Ports, principal: Principal, organization_id: str, page: Page, name: str | None
 ) -> Listing[Workspace]:

@@ -110,13 +110,15 @@ def unlock(
 def delete(
     name: Name,
     confirmed: Annotated[bool, typer.Option("--yes", help="It really shall go, with its runs and states.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Although its state still names resources.")] = False,
     organization: options.Organization = "",
 ) -> None:
     """Delete a workspace with its variables, runs and states. What terraform made stays."""
     if not confirmed:
         raise CommandError(f"--yes: is missing; workspace {name!r} would go with its runs and states")
     with options.at(organization) as (api, where):
-        api.remove(where.id, "workspace", target.find_workspace(api, where, name).id)
+        wanted = {"force": "true"} if force else None
+        api.remove(where.id, "workspace", target.find_workspace(api, where, name).id, params=wanted)
     say(f"deleted the workspace {name}")
 
 

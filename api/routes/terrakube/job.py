@@ -15,7 +15,7 @@ from api.routes.jsonapi import Document, Read, Text, ToWorkspace, Written
 from api.routes.operations import Answer, Call, Operation
 from api.routes.queries import PageQuery, Query, compared
 from api.routes.terrakube import step as steps
-from api.services import create_run, decide_run, read_runs, retry_run
+from api.services import create_run, decide_run, deletions, read_runs, retry_run
 from common import ids
 from common.errors import BadInputError
 from common.executor_api import CancelKind
@@ -235,6 +235,11 @@ async def _decided(call: Call, decision: JobDecision) -> RunRecord:
     return await decide_run.discard_run(*where)
 
 
+async def _delete(call: Call) -> Response:
+    await deletions.delete_run(call.ports, call.principal, call.organization, call.path("job"))
+    return jsonapi.nothing()
+
+
 _ANSWER = Answer(kind=KIND, attributes=JobRead, description="The job")
 
 OPERATIONS = (
@@ -262,6 +267,13 @@ OPERATIONS = (
         summary="Approve, reject or cancel a job",
         body=Document[ChangedJob],
         answer=_ANSWER,
+    ),
+    Operation(
+        method="DELETE",
+        path=ONE,
+        act=_delete,
+        summary="Delete a job that has ended, with its artifacts and logs; states stay",
+        answer=Answer(status=204, description="It is gone"),
     ),
     Operation(
         method="POST",

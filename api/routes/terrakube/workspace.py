@@ -10,10 +10,10 @@ from api.domain.entities import Run, Workspace
 from api.routes import jsonapi
 from api.routes.jsonapi import Document, NullableText, Read, Text, Written
 from api.routes.operations import Answer, Call, Operation
-from api.routes.queries import NameFilter, PageQuery
+from api.routes.queries import NameFilter, PageQuery, Query
 from api.routes.terrakube import directory as directories
 from api.routes.terrakube import organization
-from api.services import workspaces
+from api.services import deletions, workspaces
 from api.services.workspaces import LockChange
 from common.errors import BadInputError
 from common.statuses import WORDS
@@ -169,6 +169,12 @@ class WorkspaceQuery(PageQuery):
     name: NameFilter | None = Field(None, alias="filter[workspace]", description="name==VALUE")
 
 
+class DeleteQuery(Query):
+    """The parameters of a deletion."""
+
+    force: Literal["true", "false"] = Field("false", description="although its state names resources")
+
+
 def path_of(workspace: Workspace) -> str:
     """The workspace's own path."""
     return f"{organization.PATH}/{workspace.organization_id}/workspace/{workspace.id}"
@@ -228,7 +234,8 @@ async def _change(call: Call) -> Response:
 
 
 async def _delete(call: Call) -> Response:
-    await workspaces.delete_workspace(call.ports, call.principal, call.organization, call.workspace)
+    force = call.query(DeleteQuery).force == "true"
+    await deletions.delete_workspace(call.ports, call.principal, call.organization, call.workspace, force=force)
     return jsonapi.nothing()
 
 
@@ -264,7 +271,8 @@ OPERATIONS = (
         method="DELETE",
         path=ONE,
         act=_delete,
-        summary="Delete a workspace that has no unfinished runs",
+        summary="Delete a workspace without unfinished runs, whose state is empty unless forced",
+        query=DeleteQuery,
         answer=Answer(status=204, description="It is gone"),
     ),
 )
