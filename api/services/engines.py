@@ -12,7 +12,7 @@ from api.domain.permissions import Principal
 from api.services.attempt_access import attempt_of
 from api.services.claim_step import plan_facts
 from api.services.errors import NotFoundError, RefusedError
-from api.services.ports import AlreadyExistsError, EngineMirrorError, FetchedArchive, Ports
+from api.services.ports import AlreadyExistsError, EngineMirrorError, FetchedArchive, Ports, StorageAwayError
 from common.errors import BadInputError
 from common.executor_api import Refusal
 from common.statuses import StepKind
@@ -68,8 +68,8 @@ async def archive_for_step(ports: Ports, step_id: str, token: str, version: str,
         )
     except EngineMirrorError as error:
         raise RefusedError(Refusal.ENGINE_UNAVAILABLE, str(error)) from error
-    if found is None:
-        raise NotFoundError("this archive")
+    if found is None:  # the executor asks again
+        raise StorageAwayError("the archive is still being read from the artifact store")
     return found
 
 
