@@ -18,7 +18,7 @@ import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from api import observed
+from api import doctor_probes, observed
 from api.bells import LocalBells
 from api.domain import known_hosts
 from api.domain.slots import pool_limits
@@ -77,11 +77,10 @@ def build(settings: Settings, api_url: str) -> Server:
     bucket = object_stores.s3_store(_s3_access(settings)) if settings.artifacts_url else None
     ground = _ground(settings, sealer)
     database, kept = ground.database, settings.shared_dir or data
-    internal_secret = _internal_secret(settings)
-    points = _failpoints(settings)
-    artifacts = SealedArtifacts(bucket or kept / "artifacts", sealer)
-    figures = Metrics()
+    internal_secret, points = _internal_secret(settings), _failpoints(settings)
+    artifacts, figures = SealedArtifacts(bucket or kept / "artifacts", sealer), Metrics()
     rotation = KeyRotation(database, artifacts, sealer)
+    checks: dict[str, Callable[[], str]] = {"disk": lambda: _disk_problem(data, settings.minimum_free_bytes)}
     ports = Ports(
         database=database,
         keys=rotation,
@@ -91,14 +90,15 @@ def build(settings: Settings, api_url: str) -> Server:
         bells=ground.bells,
         codes=DerivedCodes(sealer),
         clock=lambda: datetime.now(UTC),
-        launchers=_launchers(settings, internal_secret, points),
+        launchers=(launchers := _launchers(settings, internal_secret, points)),
         rules=_rules(settings, internal_secret, api_url),
         figures=figures,
         nodes=ground.nodes,
+        probes=doctor_probes.probes(checks, data, launchers),
     )
     ports = points.around(observed.around(ports)) if points else observed.around(ports)
     scheduler = Scheduler(ports)
-    checks = {"scheduler": scheduler.problem, "disk": lambda: _disk_problem(data, settings.minimum_free_bytes)}
+    checks["scheduler"] = scheduler.problem
 
     @asynccontextmanager
     async def running() -> AsyncIterator[str | None]:

@@ -160,6 +160,11 @@ class ApiClient:
         """A resource deleted; that it is gone already after a lost answer is as good."""
         self._delete(_path(organization, *parts), params)
 
+    def doctor(self) -> tuple[dict[str, Any], str]:
+        """The API's own report (an admin's token may) and the Date header that it came with."""
+        answer = self._send("GET", "/doctor/v1")
+        return answer.json(), answer.headers.get("Date", "")
+
     def tokens(self) -> list[dict[str, Any]]:
         """All tokens, without their texts (an admin's token may)."""
         found: list[dict[str, Any]] = []

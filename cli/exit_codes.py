@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     NEEDS_APPROVAL = 5  # the plan waits for an approval and there is no terminal to ask on
     UNREACHABLE = 6  # the API cannot be reached, or answered with an error of its own
     REFUSED = 7  # no such thing, no permission, or not possible in its present state
+    UNHEALTHY = 8  # doctor found a part that does not work
     LEFT = 130  # left before the end: second Ctrl-C, or the reader of the output went away
 
 

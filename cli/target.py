@@ -81,14 +81,15 @@ def checked_url(url: str) -> str:
 
 
 @contextmanager
-def connected(chosen: Settings) -> Iterator[ApiClient]:
-    """A client of the API of these settings."""
+def connected(chosen: Settings, patience_seconds: float | None = None) -> Iterator[ApiClient]:
+    """A client of the API of these settings, with another patience where one is given."""
+    patience = chosen.patience_seconds if patience_seconds is None else patience_seconds
     connection = Connection(
         chosen.url,
         chosen.token,
         say=say,
-        first_seconds=min(FIRST_SECONDS, chosen.patience_seconds),
-        patience_seconds=chosen.patience_seconds,
+        first_seconds=min(FIRST_SECONDS, patience),
+        patience_seconds=patience,
     )
     try:
         yield ApiClient(connection)

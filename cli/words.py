@@ -42,6 +42,7 @@ WORDS: Mapping[str, Word] = {
     "state": Word("state", "Works with a workspace's state: list its versions, pull one, roll back to one."),
     "backup": Word("backup", "Back up the data directory of an API on SQLite, while it serves or not."),
     "restore": Word("restore", "Restore a back-up, check every state in it, and end the runs that had not ended."),
+    "doctor": Word("doctor", "Ask every part of the installation whether it works, and say what to do."),
     "completion": Word("completion", "Print the completion script of a shell."),
 }
 

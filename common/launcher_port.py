@@ -82,6 +82,16 @@ class CarrierObserver(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """Something that a launcher does, and whether its carrier's owner allows it."""
+
+    what: str
+    allowed: bool
+    needed: bool  # nothing works without it; else only diagnosis suffers
+    reason: str = ""
+
+
 class Launcher(Protocol):
     """Carries attempts. All methods are safe to repeat."""
 
@@ -123,4 +133,13 @@ class Watching(Protocol):
 
     def watch_ages(self) -> Mapping[str, float]:
         """Resource -> seconds since its watch was last known to be good."""
+        ...
+
+
+@runtime_checkable
+class AsksRights(Protocol):
+    """A launcher whose carrier may forbid things."""
+
+    async def rights(self) -> Sequence[Right]:
+        """What it may do, asked now. Raises CarrierUnavailableError."""
         ...

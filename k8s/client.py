@@ -125,6 +125,26 @@ class KubernetesClient:
         fields = f"involvedObject.kind={kind},involvedObject.name={name}"
         return (await self._listed(self._core.list_namespaced_event, namespace, _whole, field_selector=fields)).items
 
+    async def may(self, namespace: str, verb: str, resource: str) -> tuple[bool, str]:
+        """Whether we may do this in a namespace, and the reason that the cluster gives (often none).
+
+        `resource` is `jobs`, `pods`, `pods/log` or `events`. Every account may ask about itself.
+        """
+        from kubernetes.aio import client
+
+        main, _, sub = resource.partition("/")
+        attributes = {"namespace": namespace, "verb": verb, "resource": main, "subresource": sub}
+        attributes["group"] = "batch" if main == "jobs" else ""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        authorization = client.AuthorizationV1Api(self._api)
+        async with _answer(authorization.create_self_subject_access_review(review, **_OPTIONS)) as response:
+            status = (await _document(response)).get("status") or {}
+        return bool(status.get("allowed")), str(status.get("reason") or status.get("evaluationError") or "")
+
     async def pod_log_tail(self, namespace: str, name: str, *, lines: int, limit_bytes: int) -> str:
         """The last lines of a pod's log."""
         call = self._core.read_namespaced_pod_log(

@@ -16,6 +16,7 @@ from common.launcher_port import (
     CarrierUnavailableError,
     LaunchOrder,
     LaunchRejectedError,
+    Right,
 )
 from k8s import ephemeral_config, errors, job_manifest, naming
 from k8s.client import Json, Keep, KubernetesClient, connect
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 FORCE_GRACE_SECONDS = 1
 #: When to come back for a name whose Job is just being deleted.
 NAME_TAKEN_SECONDS = 2.0
+
+
+#: Verb and resource: without the first nothing works, without the others nothing is told about pods.
+_NEEDED = tuple((verb, "jobs") for verb in ("create", "get", "list", "watch", "delete"))
+_WANTED = (("list", "pods"), ("watch", "pods"), ("get", "pods/log"), ("list", "events"))
 
 
 class KubernetesLauncher:
@@ -47,6 +53,19 @@ class KubernetesLauncher:
         client = await self._connected()
         self._watcher = Watcher(client, self._jobs, self._watch, observer)
         self._watcher.start()
+
+    async def rights(self) -> Sequence[Right]:
+        """What the Role allows, by the cluster's own word."""
+        client = await self._connected()
+        found = []
+        try:
+            for verb, resource in (*_NEEDED, *_WANTED):
+                allowed, reason = await client.may(self._jobs.namespace, verb, resource)
+                what = f"{verb} {resource} in {self._jobs.namespace}"
+                found.append(Right(what=what, allowed=allowed, needed=resource == "jobs", reason=reason))
+        except errors.ClusterError as error:
+            raise CarrierUnavailableError(str(error)) from error
+        return found
 
     async def close(self) -> None:
         """Stop watching; Jobs go on."""

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from api.routes import engines, health, keys, openapi, tokens
+from api.routes import doctor, engines, health, keys, openapi, tokens
 from api.routes.errors import exception_handlers
 from api.routes.health import Checks
 from api.routes.metrics import Metrics, MetricsMiddleware
@@ -51,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *tokens.OPERATIONS,
     *engines.OPERATIONS,
     *keys.OPERATIONS,
+    *doctor.OPERATIONS,
 )
 
 

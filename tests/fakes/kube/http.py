@@ -55,6 +55,11 @@ def application(cluster: "Cluster") -> Starlette:
     return Starlette(
         routes=[
             Route("/version", api.version),
+            Route(
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                api.wrapped(api.review_access),
+                methods=["POST"],
+            ),
             Route(jobs, api.wrapped(api.create_job), methods=["POST"]),
             Route(jobs, api.wrapped(api.list_jobs), methods=["GET"]),
             Route(jobs + "/{name}", api.wrapped(api.get_job), methods=["GET"]),
@@ -102,6 +107,18 @@ class _Api:
 
     async def version(self, _request: Request) -> Response:
         return JSONResponse({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
+
+    async def review_access(self, request: Request) -> Response:
+        """Whether the Role allows something: every account may ask about itself, and a no is no error."""
+        review = json.loads(await request.body())
+        asked = review["spec"]["resourceAttributes"]
+        resource = "/".join(part for part in (asked["resource"], asked.get("subresource", "")) if part)
+        try:
+            access.check(self.cluster.role, asked["verb"], resource, asked["namespace"])
+            status: Json = {"allowed": True, "reason": "RBAC: allowed by RoleBinding"}
+        except Refused:
+            status = {"allowed": False}
+        return JSONResponse({**review, "metadata": {"creationTimestamp": None}, "status": status}, status_code=201)
 
     async def create_job(self, request: Request) -> Response:
         namespace = self._allowed(request, "create", "jobs")
