@@ -4,17 +4,27 @@ Used by api_client.py alone, whose requests are all safe to repeat. Says on stde
 when it is back; gives up after `first_seconds` before the first answer and `patience_seconds` after it.
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import tenacity
 
 from cli.documents import detail
 from cli.errors import ApiRefusedError, CommandError
 from cli.exit_codes import ExitCode
+
+# httpx looks for click and, when it is there, loads a command line of its own with rich: half of our start. Told that
+# there is none, it does without.
+_click = sys.modules.get("click")
+sys.modules["click"] = None  # type: ignore[assignment]  # what an import of a missing module looks up
+import httpx  # noqa: E402 - after the line above
+
+del sys.modules["click"]
+if _click is not None:
+    sys.modules["click"] = _click
 
 #: Answers of something in front of the API, or of an API that is starting or stopping.
 _AWAY_STATUSES = frozenset({429, 502, 503, 504})

@@ -4,14 +4,16 @@ Called by the commands directory and workspace.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cli.api_client import ApiClient
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from cli.api_client import ApiClient
 
-def placed(api: ApiClient, organization: str, relation: str, path: str | None) -> dict[str, Any]:
+
+def placed(api: "ApiClient", organization: str, relation: str, path: str | None) -> dict[str, Any]:
     """The relationships that put something into the directory of that path; none when no path is given."""
     if path is None:
         return {}
@@ -20,7 +22,7 @@ def placed(api: ApiClient, organization: str, relation: str, path: str | None) -
     return {relation: {"data": {"type": "directory", "id": at_path(api, organization, path)["id"]}}}
 
 
-def at_path(api: ApiClient, organization: str, path: str) -> dict[str, Any]:
+def at_path(api: "ApiClient", organization: str, path: str) -> dict[str, Any]:
     """The directory of that path; CommandError when there is none."""
     for directory in api.resources(organization, "directory"):
         if directory["path"] == path.strip("/"):

@@ -6,14 +6,16 @@ Used by the modules of cli/commands. Holds no command.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from cli import target
-from cli.api_client import ApiClient
 from cli.documents import Named
+
+if TYPE_CHECKING:
+    from cli.api_client import ApiClient
 
 Organization = Annotated[
     str, typer.Option("--organization", metavar="NAME", help="Default: PODFORM_ORGANIZATION, or the only one.")
@@ -42,7 +44,7 @@ def single() -> typer.Typer:
 
 
 @contextmanager
-def at(organization: str) -> Iterator[tuple[ApiClient, Named]]:
+def at(organization: str) -> Iterator[tuple["ApiClient", Named]]:
     """The API and the organization that a command works in."""
     chosen = target.settings()
     with target.connected(chosen) as api:

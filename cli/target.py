@@ -3,6 +3,8 @@
 Called by main.py's commands and run.py. Its errors name what is missing and how to give it.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import unicodedata
@@ -10,15 +12,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cli.api_client import ApiClient
-from cli.connection import Connection
 from cli.console import say
 from cli.documents import Job, Named
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.logins import logins_file, read_logins
 from common.ids import is_id
+
+if TYPE_CHECKING:
+    from cli.api_client import ApiClient
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_ORGANIZATION = "default"
@@ -83,6 +87,10 @@ def checked_url(url: str) -> str:
 @contextmanager
 def connected(chosen: Settings, patience_seconds: float | None = None) -> Iterator[ApiClient]:
     """A client of the API of these settings, with another patience where one is given."""
+    # imported here: help and completion need no HTTP
+    from cli.api_client import ApiClient
+    from cli.connection import Connection
+
     patience = chosen.patience_seconds if patience_seconds is None else patience_seconds
     connection = Connection(
         chosen.url,

@@ -10,9 +10,7 @@ from cli import options, target
 from cli.console import print_json, say, write_err, write_out
 from cli.exit_codes import ExitCode, for_run
 from cli.interrupts import InterruptedByUserError, Interrupts
-from cli.run import Place, RunOptions, approval_hint, run, summary
 from cli.show import show_list, show_one
-from cli.watch import watch
 from cli.words import DefaultGroup
 
 app = options.group("Starts and shows runs: `podform run DIR` uploads DIR, plans, asks, applies.", cls=DefaultGroup)
@@ -47,6 +45,9 @@ def start(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer c
     Organization and workspace are created when missing (by an admin). The log goes to stdout (to stderr with
     --json), everything else to stderr. Ctrl-C cancels the run, a second Ctrl-C leaves it alone.
     """
+    # imported here, as below: listing runs packs nothing
+    from cli.run import Place, RunOptions, approval_hint, run, summary
+
     asked = RunOptions(
         auto_approve=auto_approve,
         plan_only=plan_only,
@@ -112,6 +113,8 @@ def watched(
     organization: options.Organization = "",
 ) -> None:
     """Show the runs that have not ended, as they move, until Ctrl-C; in a pipe a line per move, until none is left."""
+    from cli.watch import watch
+
     with options.at(organization) as (api, where):
         place = target.find_workspace(api, where, workspace).id if workspace else ""
         with Interrupts().watched() as interrupts:

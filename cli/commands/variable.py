@@ -2,17 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options, target
-from cli.api_client import ApiClient
 from cli.console import say
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.show import show_list, show_one
-from cli.tfvars import read_file
+
+if TYPE_CHECKING:
+    from cli.api_client import ApiClient
 
 app = options.group("Works with a workspace's variables: list, set, import, delete.")
 
@@ -83,6 +84,8 @@ def imported(
 
     Values must be literals: strings, numbers, true, false, null, lists and maps of them.
     """
+    from cli.tfvars import read_file
+
     values = read_file(file)
     secret = set(values) if all_sensitive else set(sensitive or ())
     if unknown := sorted(secret - set(values)):
@@ -119,7 +122,7 @@ def delete(
     say(f"deleted the variable {key}")
 
 
-def _known(api: ApiClient, organization: str, workspace: str, key: str, *, env: bool) -> str | None:
+def _known(api: "ApiClient", organization: str, workspace: str, key: str, *, env: bool) -> str | None:
     found = api.resources(organization, "workspace", workspace, "variable")
     return next((str(each["id"]) for each in found if (each["key"], each["category"]) == (key, _category(env))), None)
 
