@@ -10,7 +10,9 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from api.services.ports import FAILED, OK, WARNING, Finding, Ports, Probe
+from api.domain.findings import FAILED, OK, WARNING, Finding
+from api.services.doctor import Probe
+from api.services.ports import Ports
 from common.launcher_port import AsksRights, Launcher, Right
 
 _REACH_SECONDS = 5

@@ -6,20 +6,21 @@ a probe meets ends the report: it is a finding.
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
 
 from api.domain import permissions
+from api.domain.findings import FAILED, OK, WARNING, Finding
 from api.domain.permissions import Principal
 from api.services.errors import NotFoundError
-from api.services.ports import FAILED, OK, WARNING, Finding, Ports, Probe
+from api.services.ports import Ports
 
 PROBE_SECONDS = 10.0
 _SLOW_SECONDS = 1.0
 #: Its content is always the same, so that it can be written again and again.
 _PROBE_KEY, _PROBE_CONTENT = "doctor/probe", b"written by podform doctor\n"
 
-Result = TypeVar("Result")
+#: Asks one part; an exception is a finding too.
+Probe = Callable[[Ports], Awaitable[Sequence[Finding]]]
 
 
 async def examine(ports: Ports, principal: Principal) -> list[Finding]:

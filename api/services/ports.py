@@ -3,7 +3,7 @@
 Implemented by api/persistence and api/launchers, put together in api/app.py. A service gets one `Ports`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -356,23 +356,6 @@ class Rules:
     cancel_grace_seconds: int = 900  # from a cancel until the carrier is told to end the executor
 
 
-OK, WARNING, FAILED = "ok", "warning", "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the doctor found about one part, and what to do about it."""
-
-    name: str
-    status: str
-    message: str
-    advice: str = ""
-
-
-#: Asks one part; an exception is a finding too.
-Probe = Callable[["Ports"], Awaitable[Sequence[Finding]]]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """Everything a service may need."""
@@ -390,7 +373,7 @@ class Ports:
     figures: Figures = field(default_factory=NoFigures)
     keys: Keys | None = None  # None where nothing is served
     nodes: Nodes = field(default_factory=OneNode)
-    probes: Mapping[str, Probe] = field(default_factory=dict)  # of what no port knows, for the doctor
+    probes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # name -> a Probe of services/doctor
 
 
 #: Topics of the bells.
