@@ -21,6 +21,7 @@ import asyncpg
 
 _TEMPLATE = "podform_template"
 _DIRECTORY = "TESTS_POSTGRES_DIRECTORY"
+_OWNER = "TESTS_POSTGRES_OWNER"
 
 #: The database of the test that runs: "sqlite" or "postgres"; set by the fixture `database_kind`.
 kind = "sqlite"
@@ -72,6 +73,7 @@ def name_directory() -> None:
     """Choose where the session's server lives; workers inherit it."""
     if _DIRECTORY not in os.environ:
         os.environ[_DIRECTORY] = tempfile.mkdtemp(prefix="pg-", dir="/tmp")
+        os.environ[_OWNER] = str(os.getpid())
 
 
 def start() -> None:
@@ -107,11 +109,28 @@ def _start_server() -> None:
         for path in (_root(), data):
             shutil.chown(path, "nobody")
     _run("initdb", "-D", str(data), "-U", "podform", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+    serve()
+    if owner := os.environ.get(_OWNER):  # a session that is killed ends nothing: then this does
+        script = (
+            f"while kill -0 {owner}; do sleep 2; done; kill -INT $(head -1 {data}/postmaster.pid); rm -rf {_root()}"
+        )
+        command = ["sh", "-c", f"({script}) < /dev/null > /dev/null 2>&1 &"]
+        subprocess.run(command, start_new_session=True, check=True)
+
+
+def crash() -> None:
+    """End the server as a loss of power would, in a directory of one's own only."""
+    _run("pg_ctl", "stop", "-D", str(_root() / "data"), "-m", "immediate", "-s")
+
+
+def serve() -> None:
+    """Start it, or start it again."""
+    data = _root() / "data"
     options = (
         f"-k {_root()} -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off "
         "-c max_connections=300 -c shared_buffers=64MB"
     )
-    _run("pg_ctl", "start", "-w", "-s", "-D", str(data), "-o", options, "-l", str(_root() / "data/server.log"))
+    _run("pg_ctl", "start", "-w", "-s", "-D", str(data), "-o", options, "-l", str(data / "server.log"))
 
 
 def _run(program: str, *arguments: str) -> None:

@@ -74,10 +74,14 @@ class PostgresDatabase:
 
     async def _pooled(self, *_: Any, **__: Any) -> Any:
         """A connection for a pool; a server that was restarted has forgotten whom it is served by."""
-        async with self._taking:
-            if self._serving is not None and self._serving.is_closed() and not await self._serve():
-                raise ConnectionError("another Podform process serves this database by now")
-        return await self._connect()
+        try:
+            async with self._taking:
+                if self._serving is not None and self._serving.is_closed() and not await self._serve():
+                    raise ConnectionError("another Podform process serves this database by now")
+            return await self._connect()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # one word for all of them, a missing socket file too
+            raise ConnectionError(f"the database cannot be reached: {str(error) or type(error).__name__}") from error
 
     async def _serve(self) -> bool:
         """Whether this process serves the database from now on, for as long as this connection lasts."""

@@ -4,6 +4,7 @@ Used by postgres.py alone. The first thing a transaction reads of a workspace lo
 organization: its row; of tokens: a lock of their own): no service can forget it. Order: organization, workspace.
 """
 
+import zlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,7 +12,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, func, select
 
 from api.domain import entities
-from api.domain.directories import Directory
 from api.domain.entities import ConfigurationVersion, Run, RunRecord, StateVersion, Template
 from api.persistence import tables
 from api.persistence.queries import TABLES, WriteQueries, key_of, where_equal
@@ -19,7 +19,6 @@ from api.services.ports import Listing, Page, WorkspaceBusyError
 
 Entity = TypeVar("Entity")
 
-_TOKENS_LOCK = 0x746F6B656E73
 _SLOTS_LOCK = 0x736C6F7473
 
 
@@ -68,7 +67,7 @@ class PostgresWriteQueries(WriteQueries):
         return await super().current_state(workspace_id)
 
     async def template_named(self, organization_id: str, reference: str) -> Template | None:
-        await self._hold_organization(organization_id)
+        await self._hold_organizations(organization_id)
         return await super().template_named(organization_id, reference)
 
     async def add(self, entity: Any) -> None:
@@ -99,28 +98,32 @@ class PostgresWriteQueries(WriteQueries):
         await super().touch_heartbeat(attempt_name, now)
 
     async def _hold(self, kind: type, equal: Mapping[str, Any]) -> None:
-        if kind is entities.Token:
-            await self._hold_tokens()
-        elif kind is entities.Organization:
-            await self._hold_organization(str(equal.get("id", "")))
-        elif kind in {entities.Template, Directory}:
-            await self._hold_organization(str(equal.get("organization_id", "")))
-        else:
-            await self._hold_workspaces(_workspaces_of(kind, equal))
-
-    async def _hold_tokens(self) -> None:
-        if "tokens" not in self._held:
-            self._held |= {"tokens"}
-            await self._connection.execute(select(func.pg_advisory_xact_lock(_TOKENS_LOCK)))
-
-    async def _hold_organization(self, organization_id: str) -> None:
-        """Never behind a workspace's lock: one order for all, so that none wait for each other in a ring."""
-        if self._workspace_held or not organization_id or organization_id in self._held:
+        """Lock what rows of a kind belong to; never behind a workspace's lock: one order, no ring of waiting."""
+        if self._workspace_held:
             return
-        self._held |= {organization_id}
+        columns = TABLES[kind].c
+        if kind is entities.Organization:
+            await self._hold_organizations(where_equal(kind, equal).with_only_columns(columns.id) if equal else None)
+        elif kind is entities.Workspace or "workspace_id" in columns or "run_id" in columns:
+            await self._hold_workspaces(_workspaces_of(kind, equal))
+        elif kind is entities.Token or "organization_id" not in columns:
+            await self._hold_kind(TABLES[kind].name)
+        else:
+            await self._hold_organizations(where_equal(kind, equal).with_only_columns(columns.organization_id))
+
+    async def _hold_kind(self, name: str) -> None:
+        """For what belongs to nobody: one transaction at a time writes it."""
+        if name not in self._held:
+            self._held |= {name}
+            await self._connection.execute(select(func.pg_advisory_xact_lock(zlib.crc32(name.encode()))))
+
+    async def _hold_organizations(self, which: str | Select[Any] | None) -> None:
+        if self._workspace_held or which is None or (isinstance(which, str) and which in self._held):
+            return
         table = tables.organizations
-        locked = select(table.c.id).where(table.c.id == organization_id).with_for_update(key_share=True)
-        await self._connection.execute(locked)
+        chosen = table.c.id == which if isinstance(which, str) else table.c.id.in_(which)
+        locked = select(table.c.id).where(chosen).order_by(table.c.id).with_for_update(key_share=True)
+        self._held |= set((await self._connection.scalars(locked)).all())
 
     async def _hold_workspaces(self, which: str | Select[Any]) -> None:
         if self._workspace_held:
