@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from bench.figure_adopt import Adoption
 from bench.figure_api import ApiStart
+from bench.figure_decision import SchedulingDecision
 from bench.figure_executor import ExecutorStart
 from bench.figure_http import HttpRates, ListCost
 from bench.figure_ingest import LogIngest
@@ -31,7 +32,7 @@ FIGURES: Mapping[str, Callable[[], Figure]] = {
 }
 #: Minutes each: measured with --all or by their names, fewer rounds, one figure after the other.
 HEAVY: Mapping[str, Callable[[], Figure]] = {
-    figure.name: figure for figure in (ManyResources, LogIngest, ListCost, Adoption, QueuedRuns)
+    figure.name: figure for figure in (LogIngest, ListCost, SchedulingDecision, Adoption, QueuedRuns, ManyResources)
 }
 DEFAULT_ROUNDS = 7
 DEFAULT_HEAVY_ROUNDS = 1

@@ -14,6 +14,7 @@ from api.domain.entities import Attempt, ConfigurationVersion, Event, Run, RunRe
 from api.domain.slots import Turns
 from api.services.figures import Figures, NoFigures
 from api.services.key_ports import Keys
+from api.services.known_tokens import KnownTokens
 from api.services.node_ports import Nodes, OneNode
 from common.errors import PodformError
 from common.launcher_port import Launcher
@@ -75,8 +76,7 @@ class Reading(Protocol):
         ...
 
     async def workspaces_with_work(self) -> tuple[tuple[str, str], ...]:
-        """Organization and workspace ids of workspaces with a queued step or with a pending run that need not wait
-        for its workspace, the ones whose run was asked for first in front."""
+        """Organization and workspace ids of those with a step to launch or a run that may begin, first asked first."""
         ...
 
     async def runs_under_way(self) -> Mapping[tuple[str, str], int]:
@@ -374,10 +374,10 @@ class Ports:
     keys: Keys | None = None  # None where nothing is served
     nodes: Nodes = field(default_factory=OneNode)
     probes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # name -> a Probe of services/doctor
+    known_tokens: KnownTokens = field(default_factory=KnownTokens)
 
 
-#: Topics of the bells.
-WORK_TOPIC = "work"
+WORK_TOPIC = "work"  # topics of the bells
 
 
 def workspace_topic(workspace_id: str) -> str:

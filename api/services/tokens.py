@@ -60,8 +60,14 @@ async def ensure_admin_token(ports: Ports, text: str | None) -> str | None:
 
 async def principal_behind(ports: Ports, text: str) -> Principal | None:
     """Who a bearer token belongs to; None for an unknown or expired one."""
-    async with ports.database.reading() as tx:
-        token = await tx.find(Token, hash=ports.codes.hashed(text))
+    token_hash = ports.codes.hashed(text)
+    token = ports.known_tokens.get(token_hash)
+    if token is None:
+        asked = ports.known_tokens.asked()
+        async with ports.database.reading() as tx:
+            token = await tx.find(Token, hash=token_hash)
+        if token is not None:
+            ports.known_tokens.keep(token, asked)
     return permissions.principal_of(token, ports.clock()) if token else None
 
 
@@ -80,3 +86,4 @@ async def delete_token(ports: Ports, principal: Principal, token_id: str) -> Non
         if token is None:
             raise NotFoundError(f"token {token_id}")
         await tx.remove(token)
+    ports.known_tokens.forget_all()

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.figure_queue import QueuedRuns
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -24,3 +26,14 @@ def test_a_wrong_number_of_rounds_is_refused() -> None:
 
     assert done.returncode == 2
     assert "--rounds: '0' is no number of rounds; allowed: 1 or more" in done.stderr
+
+
+def test_queued_runs_are_carried_out_by_the_load_cluster() -> None:
+    """Rows that were put in past the API become Jobs, and the stand-in's executors carry all of them out, once each."""
+    figure = QueuedRuns(runs=12, workspaces=4)
+    figure.round()
+
+    rate, memory, reads = figure.rows()
+    assert "24 of 24 Jobs" in rate.note
+    assert "0 created twice" in rate.note
+    assert min(rate.value, memory.value, reads.value) > 0
