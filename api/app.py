@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,6 +35,7 @@ from api.persistence.logs import FileLogs
 from api.persistence.object_stores import S3Access
 from api.persistence.rotation import KeyRotation
 from api.persistence.sealing import Sealer
+from api.prepared import opened_stores
 from api.routes import executor, public
 from api.routes.metrics import Metrics
 from api.scheduler import Scheduler
@@ -62,6 +64,7 @@ class Server:
     app: Starlette
     ports: Ports
     running: Callable[[], AbstractAsyncContextManager[str | None]]
+    prepared: Callable[[], AbstractAsyncContextManager[None]]  # the stores alone: nothing is scheduled or served
     checks: dict[str, Callable[[], str]]  # what `/readyz` asks besides the database; may be added to
 
 
@@ -99,22 +102,20 @@ def build(settings: Settings, api_url: str) -> Server:
     ports = points.around(observed.around(ports)) if points else observed.around(ports)
     scheduler = Scheduler(ports)
     checks["scheduler"] = scheduler.problem
+    prepared = partial(opened_stores, settings.artifacts_url, bucket, database)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[str | None]:
-        if bucket is not None:
-            await object_stores.check(bucket, settings.artifacts_url)
-        await database.prepare()
-        fresh = await tokens.ensure_admin_token(ports, _revealed(settings.admin_token))
-        try:
-            async with _beside(ground, scheduler), rotation.running():
-                yield fresh
-        finally:
-            await archives.close()
-            await database.close()
+        async with prepared():
+            fresh = await tokens.ensure_admin_token(ports, _revealed(settings.admin_token))
+            try:
+                async with _beside(ground, scheduler), rotation.running():
+                    yield fresh
+            finally:
+                await archives.close()
 
     figures.ask("scheduler_overdue", scheduler.overdue_seconds)
-    return Server(_application(ports, checks), ports, running, checks)
+    return Server(_application(ports, checks), ports, running, prepared, checks)
 
 
 def _application(ports: Ports, checks: Mapping[str, Callable[[], str]]) -> Starlette:

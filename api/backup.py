@@ -95,7 +95,10 @@ def _write(data: Path, path: Path, *, with_keys: bool) -> tuple[dict[str, object
             _add_bytes(packed, MANIFEST, json.dumps(manifest).encode())  # last: a file without it was cut
         file.flush()
         os.fsync(file.fileno())
-        return manifest, sorted(_named(snapshot) - files)
+        missing = sorted(_named(snapshot) - files)
+        if _data_keys(snapshot) != _data_keys(data / DATABASE):
+            missing.append("a data key that was made meanwhile")  # what was copied may be sealed with it
+        return manifest, missing
 
 
 def _created(path: Path) -> io.BufferedWriter:
@@ -126,6 +129,16 @@ def _named(snapshot: Path) -> set[str]:
     return {f"artifacts/states/{workspace}/{name}" for workspace, name in states} | {
         f"artifacts/configurations/{workspace}/{name}-{sha256[:16]}" for workspace, name, sha256 in uploads
     }
+
+
+def _data_keys(path: Path) -> set[str]:
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)
+    try:
+        return {name for (name,) in database.execute("SELECT id FROM data_keys")}
+    except sqlite3.OperationalError:
+        return set()  # a database of an older version
+    finally:
+        database.close()
 
 
 def _add_all(packed: tarfile.TarFile, data: Path, directory: str) -> set[str]:

@@ -42,11 +42,17 @@ def main(arguments: list[str]) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(prog="podform restore", description="Restore a data directory")
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--input", type=Path, required=True)
+    parser.add_argument("--input", type=Path)
+    parser.add_argument("--settle", action="store_true")
     parser.add_argument("--master-key-file", type=Path)
     given = parser.parse_args(arguments)
     try:
-        ended = restore(given.input, given.data_dir, given.master_key_file, os.environ)
+        if given.settle == (given.input is not None):
+            raise BadInputError("--input", "or --settle must be given, one of them")
+        if given.settle:
+            ended = asyncio.run(_settled_in_place(given.data_dir, os.environ))
+        else:
+            ended = restore(given.input, given.data_dir, given.master_key_file, os.environ)
     except (PodformError, OSError, tarfile.TarError) as error:
         print(f"podform: nothing was restored: {error}", file=sys.stderr)  # noqa: T201 - the answer of the command
         return 2 if isinstance(error, BadInputError) else 1
@@ -115,6 +121,17 @@ def _master_key(target: Path, key_file: Path | None, environ: Mapping[str, str])
     raise BadInputError(
         "--master-key-file", "is needed: the back-up does not hold the master key, nor does the environment"
     )
+
+
+async def _settled_in_place(data: Path, environ: Mapping[str, str]) -> tuple[int, ...]:
+    """For stores that were put back by their own means (PostgreSQL, a bucket), as the settings name them."""
+    from api import app, settings_source  # a restore of one file does without
+
+    server = app.build(settings_source.read(environ, {"PODFORM_DATA_DIR": str(data)}, None), "")
+    async with server.prepared():
+        await _check_states(server.ports)
+        await _check_configurations(server.ports)
+        return await settle_restored(server.ports, "an earlier time")
 
 
 async def _checked_and_settled(target: Path, master_key: bytes, taken_at: str) -> tuple[int, ...]:

@@ -14,7 +14,12 @@ app = single()
 @app.command()
 def restore(
     data_dir: Annotated[Path, typer.Option(file_okay=False, help="The data directory to make; missing or empty.")],
-    input_: Annotated[Path, typer.Option("--input", exists=True, dir_okay=False, help="What podform backup wrote.")],
+    input_: Annotated[
+        Path | None, typer.Option("--input", exists=True, dir_okay=False, help="What podform backup wrote.")
+    ] = None,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="The stores of the settings were put back otherwise: check and end only.")
+    ] = False,
     master_key_file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The master key; else from the API's settings.")
     ] = None,
@@ -23,4 +28,5 @@ def restore(
 
     Workspaces that such a run may have changed after the back-up are locked until a person has looked.
     """
-    become_api("restore", options={"--data-dir": data_dir, "--input": input_, "--master-key-file": master_key_file})
+    words = ("restore", "--settle") if settle else ("restore",)
+    become_api(*words, options={"--data-dir": data_dir, "--input": input_, "--master-key-file": master_key_file})

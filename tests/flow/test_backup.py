@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 
+from tests import databases
 from tests.flow import ledger
 from tests.flow.conftest import Started, StartServer
 from tests.flow.server import ApiProcess, Client
@@ -109,6 +110,54 @@ def test_what_is_restored_is_what_was_there_and_nothing_runs_twice(start_server:
         "planned_and_finished",
     }
     assert ledger.lines(book) == written
+
+
+@pytest.mark.timeout(180)
+def test_a_database_that_was_put_back_is_settled(tmp_path: Path) -> None:
+    """PostgreSQL by its own tools, the rest copied: states are equal, and a run that waited does not go on."""
+    databases.start()
+    url, other_url = databases.new_database(), databases.new_database()
+    old, new, dump = tmp_path / "old", tmp_path / "new", tmp_path / "dump"
+    api = ApiProcess(old, {"PODFORM_DATABASE_URL": url}).start()
+    client = Client(api.url)
+    client.make_organization()
+    workspace = client.make_workspace()
+    client.upload(workspace, {"main.tf": 'resource "terraform_data" "x" { input = "kept" }'}, tmp_path / "tf")
+    client.finished(client.run(workspace))
+    waits = client.run(workspace, isDestroy=True, autoApply=False)
+    client.wait(waits, lambda job: job["runStatus"] == "planned")
+    state = client.state(workspace)
+
+    put_away(old, url, new, dump)
+    api.end()
+    postgres_tool("pg_restore", "--clean", "--if-exists", f"--dbname={other_url}", dump)
+    refused = podform("restore", "--data-dir", new, "--settle", "--input", dump)
+    settled = podform("restore", "--data-dir", new, "--settle", PODFORM_DATABASE_URL=other_url)
+    api = ApiProcess(new, {"PODFORM_DATABASE_URL": other_url}, port=api.port).start()
+    try:
+        assert (refused.returncode, settled.returncode) == (2, 0), settled.stderr
+        assert client.state(workspace) == state
+        assert client.job(waits)["failureReason"] == "outcome_unknown"
+        assert client.decide(waits, "approved").status_code == 409
+        assert is_locked(client, workspace)
+    finally:
+        client.http.close()
+        api.end()
+
+
+def put_away(old: Path, url: str, new: Path, dump: Path) -> None:
+    """The database first, what it names after it, and the key."""
+    postgres_tool("pg_dump", "--format=custom", f"--file={dump}", url)
+    for name in ("logs", "artifacts"):
+        shutil.copytree(old / name, new / name)
+    shutil.copyfile(old / "master.key", new / "master.key")
+
+
+def postgres_tool(program: str, *arguments: str | Path) -> None:
+    """One of PostgreSQL's own programs, which must succeed."""
+    command = [databases._binaries() / program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_cannot_be_restored_is_refused(start_server: StartServer, tmp_path: Path) -> None:
