@@ -89,7 +89,7 @@ def build(settings: Settings, api_url: str) -> Server:
         keys=rotation,
         artifacts=artifacts,
         engines=(archives := EngineArchiveFiles(data / "engines", artifacts, _mirrors(settings))),
-        logs=FileLogs(kept / "logs"),
+        logs=FileLogs(kept / "logs", settings.max_log_bytes),
         bells=ground.bells,
         codes=DerivedCodes(sealer),
         clock=lambda: datetime.now(UTC),

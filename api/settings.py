@@ -173,6 +173,12 @@ class Settings(BaseModel):
         ge=1024,
         description="Largest state; 5,000 resources have about 3 MB",
     )
+    max_log_bytes: int = Field(
+        1024**3,
+        alias="PODFORM_MAX_LOG_BYTES",
+        ge=4096,
+        description="Most that is kept of an attempt's log; a longer one says that it was cut, and its step goes on",
+    )
     max_variable_bytes: int = Field(
         4 * 1024**2, alias="PODFORM_MAX_VARIABLE_BYTES", ge=1024, description="Largest value of a variable"
     )

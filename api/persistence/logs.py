@@ -16,9 +16,12 @@ from api.services.ports import LogGapError, StorageFullError
 class FileLogs:
     """One file per name: that of an attempt."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, max_bytes: int = 1024**3) -> None:
+        """A log of `max_bytes` is cut there and says so; what comes behind is taken and dropped: the step goes on."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
+        self._max_bytes = max_bytes
+        self._cut = b"\n[the log was cut here: it has %d bytes, the most that is kept of one]\n" % max_bytes
         # a lock per step would have to be forgotten at the right moment; a few shared ones need not
         self._locks = [asyncio.Lock() for _ in range(64)]
 
@@ -50,18 +53,20 @@ class FileLogs:
                 raise StorageFullError("the log store has no room left") from error
             raise
 
-    @staticmethod
-    def _append_to(path: Path, offset: int, content: bytes) -> int:
+    def _append_to(self, path: Path, offset: int, content: bytes) -> int:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # a replica may append to the same file of a shared directory
             length = os.fstat(descriptor).st_size
-            if offset > length:
+            if offset > length and length < self._max_bytes:
                 raise LogGapError(length)
-            rest = memoryview(content)[length - offset :]
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            return os.fstat(descriptor).st_size
+            end = offset + len(content)
+            _write(descriptor, memoryview(content)[max(length - offset, 0) : max(self._max_bytes - offset, 0)])
+            if end <= self._max_bytes:
+                return max(min(length, self._max_bytes), end)
+            # a crash may have left a part of the line behind the bound
+            _write(descriptor, memoryview(self._cut)[max(length - self._max_bytes, 0) :])
+            return end
         finally:
             os.close(descriptor)
 
@@ -74,3 +79,8 @@ class FileLogs:
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.log"
+
+
+def _write(descriptor: int, rest: memoryview) -> None:
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
