@@ -102,6 +102,7 @@ def _engine(path: Path, *, pool_size: int, begin: str) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=60,
+        hide_parameters=True,  # else the text of an error, and with it the log, shows the values of a statement
         async_creator=lambda: one_hop.connect(path, timeout_seconds=30),
     )
 

@@ -67,6 +67,7 @@ class PostgresDatabase:
             pool_size=_POOL_SIZE,
             max_overflow=0,
             pool_timeout=30,
+            hide_parameters=True,  # else the text of an error, and with it the log, shows the values of a statement
             pool_pre_ping=True,  # a restarted server leaves dead connections in the pool
             isolation_level=isolation,
             execution_options={"postgresql_readonly": read_only},
