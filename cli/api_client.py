@@ -165,6 +165,11 @@ class ApiClient:
         answer = self._send("GET", "/doctor/v1")
         return answer.json(), answer.headers.get("Date", "")
 
+    def engines(self) -> dict[str, Any]:
+        """The engines that the API keeps and the mirrors it takes them from (an admin's token may)."""
+        answer: dict[str, Any] = self._send("GET", "/engines/v1").json()
+        return answer
+
     def tokens(self) -> list[dict[str, Any]]:
         """All tokens, without their texts (an admin's token may)."""
         found: list[dict[str, Any]] = []

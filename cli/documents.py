@@ -61,6 +61,7 @@ class Job:
     run_id: str
     run_status: RunStatus
     waiting_for: str = ""
+    queue_position: int = 0  # 1 = next; 0 = not in the queue
     failure_reason: str = ""
     message: str = ""
     added: int = 0
@@ -111,6 +112,7 @@ def job_of(resource: Mapping[str, Any], included: Sequence[Mapping[str, Any]] = 
         run_id=_text(attributes, "runId"),
         run_status=_run_status(_text(attributes, "runStatus")),
         waiting_for=_text(attributes, "waitingFor"),
+        queue_position=_number(attributes, "queuePosition"),
         failure_reason=_text(attributes, "failureReason"),
         message=_text(attributes, "message"),
         added=_number(attributes, "resourceAdditions"),

@@ -22,7 +22,7 @@ _EVERY_SECONDS = 1.0
 _NEWEST = 100
 #: Of those, how many are asked about each second; the others show what the list says.
 _IN_DETAIL = 20
-_COLUMNS = ("run", "workspace", "status", "step", "age", "waiting for")
+_COLUMNS = ("run", "workspace", "status", "step", "place", "age", "waiting for")
 _FINAL_WORDS = frozenset(status.value for status in FINAL_RUN_STATUSES)
 
 
@@ -48,6 +48,7 @@ def row(job: Job, workspace: str, age_seconds: float) -> dict[str, str]:
         "workspace": workspace,
         "status": job.run_status.value,
         "step": f"{step.number} {step.name}" if step else "",
+        "place": str(job.queue_position or ""),
         "age": age(age_seconds),
         "waiting for": job.waiting_for,
     }

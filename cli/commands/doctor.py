@@ -56,6 +56,16 @@ def skew(date: str, sent_at: float, answered_at: float) -> dict[str, Any]:
     return _finding("clock", "ok", "the API's and this one agree")
 
 
+def mirror(found: dict[str, Any]) -> dict[str, Any]:
+    """What the API says about a release mirror; where none is set, only engines that are there already can be used."""
+    name = f"mirror of {found['name']}"
+    if found["problem"]:
+        return _finding(name, "failed", str(found["problem"]))
+    if found["reachable"] is None:
+        return _finding(name, "ok", "none is set")
+    return _finding(name, "ok", f"{found['url']} has {found['versions']} versions")
+
+
 def _examined() -> tuple[list[dict[str, Any]], ExitCode]:
     try:
         chosen = target.settings()
@@ -68,13 +78,14 @@ def _examined() -> tuple[list[dict[str, Any]], ExitCode]:
         sent_at = time.time()
         try:
             report, date = api.doctor()
+            answered_at, mirrors = time.time(), api.engines()["mirrors"]
         except ApiRefusedError as error:
             return [*findings, _refused(error)], ExitCode.OK if error.status == 404 else error.exit_code
         except CommandError as error:
             advice = "is it running (podform serve), is PODFORM_URL right, does a proxy or firewall stand between?"
             return [*findings, _finding("API", "failed", str(error), advice)], error.exit_code
-    findings += [_finding("API", "ok", "answers"), skew(date, sent_at, time.time()), _versions(report["version"])]
-    return findings + report["findings"], ExitCode.OK
+    findings += [_finding("API", "ok", "answers"), skew(date, sent_at, answered_at), _versions(report["version"])]
+    return [*findings, *report["findings"], *map(mirror, mirrors)], ExitCode.OK
 
 
 def _refused(error: ApiRefusedError) -> dict[str, Any]:

@@ -17,6 +17,8 @@ Description = Annotated[str | None, typer.Option("--description", metavar="TEXT"
 Engine = Annotated[str | None, typer.Option("--iac-type", metavar="ENGINE", help="terraform or tofu.")]
 Version = Annotated[str | None, typer.Option("--engine-version", metavar="CONSTRAINT", help="Such as '~> 1.9'.")]
 Folder = Annotated[str | None, typer.Option("--folder", metavar="PATH", help="Where in the configuration to work.")]
+Source = Annotated[str | None, typer.Option("--source", metavar="URL", help="A git repository; empty: uploads.")]
+Branch = Annotated[str | None, typer.Option("--branch", metavar="REF", help="Branch, tag or commit of the source.")]
 Directory = Annotated[
     str | None, typer.Option("--directory", metavar="PATH", help="The directory it stands in; / is the top.")
 ]
@@ -48,13 +50,23 @@ def create(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer 
     iac_type: Engine = None,
     engine_version: Version = None,
     folder: Folder = None,
+    source: Source = None,
+    branch: Branch = None,
     auto_apply: AutoApply = None,
     directory: Directory = None,
     organization: options.Organization = "",
     as_json: options.ListAsJson = False,
 ) -> None:
     """Create a workspace."""
-    given = _given(description, iac_type, engine_version, folder, auto_apply)
+    given = _given(
+        description=description,
+        iacType=iac_type,
+        terraformVersion=engine_version,
+        folder=folder,
+        source=source,
+        branch=branch,
+        autoApply=auto_apply,
+    )
     with options.at(organization) as (api, where):
         place = placed(api, where.id, "directory", directory)
         made = api.add(where.id, "workspace", attributes={"name": name, **given}, relationships=place)
@@ -69,13 +81,23 @@ def change(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer 
     iac_type: Engine = None,
     engine_version: Version = None,
     folder: Folder = None,
+    source: Source = None,
+    branch: Branch = None,
     auto_apply: AutoApply = None,
     directory: Directory = None,
     organization: options.Organization = "",
     as_json: options.ListAsJson = False,
 ) -> None:
     """Change what is given of a workspace, and nothing else."""
-    given = _given(description, iac_type, engine_version, folder, auto_apply)
+    given = _given(
+        description=description,
+        iacType=iac_type,
+        terraformVersion=engine_version,
+        folder=folder,
+        source=source,
+        branch=branch,
+        autoApply=auto_apply,
+    )
     given |= {} if new_name is None else {"name": new_name}
     if not given and directory is None:
         raise CommandError("nothing to set; give --name, --description, --engine-version or another option")
@@ -132,14 +154,5 @@ def _changed(
     show_one(changed, as_json=as_json)
 
 
-def _given(
-    description: str | None, iac_type: str | None, version: str | None, folder: str | None, auto_apply: bool | None
-) -> dict[str, Any]:
-    values = {
-        "description": description,
-        "iacType": iac_type,
-        "terraformVersion": version,
-        "folder": folder,
-        "autoApply": auto_apply,
-    }
+def _given(**values: str | bool | None) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
