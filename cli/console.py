@@ -63,6 +63,15 @@ def ask(question: str) -> str | None:
     return line.strip() if line else None
 
 
+def secret_line(question: str) -> str:
+    """A secret: asked for without showing it on a terminal, else all of stdin without the newline at its end."""
+    if can_ask():
+        import getpass  # only here: it is slow to load and seldom needed
+
+        return getpass.getpass(question)
+    return sys.stdin.read().removesuffix("\n")
+
+
 def write_err(data: bytes) -> None:
     """Exactly these bytes on stderr, at once."""
     sys.stderr.buffer.write(data)

@@ -1,14 +1,12 @@
 """`podform login`: checks a token and stores it for the commands that follow."""
 
-import getpass
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import options, target
-from cli.console import ask, can_ask, say
+from cli.console import ask, can_ask, say, secret_line
 from cli.errors import ApiRefusedError, CommandError
 from cli.exit_codes import ExitCode
 from cli.logins import logins_file, read_logins, write_logins
@@ -57,6 +55,4 @@ def _token(file: Path | None) -> str:
             return file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
             raise CommandError(f"--token-file: {file} cannot be read ({type(error).__name__})") from None
-    if can_ask():
-        return getpass.getpass("Token (not shown): ").strip()
-    return sys.stdin.readline().strip()
+    return secret_line("Token (not shown): ").strip()

@@ -1,13 +1,12 @@
 """`podform variable`: the variables of a workspace. A sensitive value is never shown."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options, target
-from cli.console import say
+from cli.console import say, secret_line
 from cli.errors import CommandError
 from cli.exit_codes import ExitCode
 from cli.show import show_list, show_one
@@ -37,7 +36,9 @@ def listed(
 @app.command("set")
 def change(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer calls it by name
     key: Key,
-    value: Annotated[str | None, typer.Argument(metavar="VALUE", help="Read from stdin when left out.")] = None,
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="Asked for, or read from stdin, when left out.")
+    ] = None,
     env: Env = False,
     sensitive: Annotated[bool, typer.Option("--sensitive", help="Never show the value again.")] = False,
     hcl: Annotated[
@@ -53,7 +54,7 @@ def change(  # noqa: PLR0913, PLR0917 - each is an option of the command; typer 
     One that is sensitive stays so.
     """
     if value is None:
-        value = sys.stdin.read().removesuffix("\n")
+        value = secret_line(f"Value of {key} (not shown): ")
     fields: dict[str, Any] = {"value": value, "hcl": hcl}
     fields |= {"sensitive": True} if sensitive else {}
     fields |= {} if description is None else {"description": description}

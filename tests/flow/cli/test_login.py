@@ -13,7 +13,7 @@ import pytest
 
 from cli.target import settings
 from tests.flow.cli.conftest import PATIENCE, ROOT, Podform
-from tests.flow.server import ADMIN_TOKEN
+from tests.flow.server import ADMIN_TOKEN, Client
 
 
 def _podform(home: Path, *words: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -93,30 +93,50 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     assert (code, str(file) in said) == (2, True), said
 
 
-def test_a_person_is_asked_and_the_token_is_not_shown(podform: Podform, tmp_path: Path) -> None:
-    """On a terminal URL and token are asked for, and what is typed as the token does not appear."""
+def _typed(home: Path, words: tuple[str, ...], dialog: list[tuple[str, str]], environment: Mapping[str, str]) -> bytes:
+    """What a terminal shows while the answers are typed after their questions; the command must end well."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "login"],
+        [sys.executable, "-m", "cli.main", *words],
         cwd=ROOT,
-        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        env={"HOME": str(home), "PATH": os.environ["PATH"], **environment},
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
-        start_new_session=True,
+        start_new_session=True,  # without a controlling terminal: what is asked for is asked on stdin
     )
     os.close(terminal)
     shown = b""
     try:
-        for question, answer in ((b"URL of the API", podform.server.url), (b"Token", ADMIN_TOKEN)):
-            while question not in shown:
+        for question, answer in dialog:
+            while question.encode() not in shown:
                 shown += os.read(controller, 65536)
-            os.write(controller, f"{answer}\n".encode())
-        while b"logged in" not in shown:
-            shown += os.read(controller, 65536)
+            os.write(controller, f"{answer}\n".encode() if answer else b"")
         assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait(PATIENCE)
         os.close(controller)
-    assert ADMIN_TOKEN.encode() not in shown
+    return shown
+
+
+def test_a_person_is_asked_and_the_token_is_not_shown(podform: Podform, tmp_path: Path) -> None:
+    """On a terminal URL and token are asked for, and what is typed as the token does not appear."""
+    dialog = [("URL of the API", podform.server.url), ("Token", ADMIN_TOKEN), ("logged in", "")]
+    assert ADMIN_TOKEN.encode() not in _typed(tmp_path, ("login",), dialog, {})
+
+
+def test_a_value_is_asked_for_and_not_shown(podform: Podform, tmp_path: Path) -> None:
+    """On a terminal a variable's value that is not given is asked for, and what is typed does not appear."""
+    client = Client(podform.server.url)
+    with client.http:
+        client.make_organization(podform.organization)
+        client.make_workspace("site")
+    environment = {
+        "PODFORM_URL": podform.server.url,
+        "PODFORM_TOKEN": ADMIN_TOKEN,
+        "PODFORM_ORGANIZATION": podform.organization,
+    }
+    words = ("variable", "set", "password", "--sensitive", "--workspace", "site")
+    shown = _typed(tmp_path, words, [("Value of password", "canary-9"), ("sensitive", "")], environment)
+    assert b"canary" not in shown
