@@ -69,7 +69,8 @@ def test_sigterm_in_an_apply(executor_bench: Bench) -> None:
     """SIGTERM, however often, is a graceful cancel with one interrupt."""
     step = long_apply(executor_bench)
     process = executor_bench.start(step)
-    wait_until(lambda: b"(local-exec): begun" in step.log, "the apply works")
+    made = b"Creation complete"
+    wait_until(lambda: b"(local-exec): begun" in step.log and step.log.count(made) >= len(SHORT), "the apply works")
     for _ in range(3):
         process.send_signal(signal.SIGTERM)
     executor_bench.end(process)
