@@ -21,6 +21,7 @@ _MAGIC, _OLDER_MAGIC = b"PF2", b"PF1"
 _PLAIN, _DEFLATED = b"\0", b"\1"
 #: Below this, compressing costs more than it saves.
 _COMPRESS_FROM_BYTES = 512
+_SAMPLE_BYTES = 64 * 1024
 KEY_BYTES = 32
 _ID_BYTES, _OLDER_ID_BYTES, _NONCE_BYTES = 8, 4, 12
 #: Nonce, one byte of content, tag.
@@ -100,14 +101,12 @@ class Sealer:
 
     def seal(self, content: bytes, context: str) -> bytes:
         """The sealed content; compressed first where that pays."""
-        packed = _PLAIN + content
-        if len(content) >= _COMPRESS_FROM_BYTES:
-            deflated = zlib.compress(content, level=1)
-            if len(deflated) < len(content):
-                packed = _DEFLATED + deflated
         nonce = os.urandom(_NONCE_BYTES)
         prefix = self._active
-        return prefix + nonce + self._keys[prefix].encrypt(nonce, packed, context.encode())
+        packed = _packed(content)
+        sealed = self._keys[prefix].encrypt(nonce, packed, context.encode())
+        del packed  # a large content is in memory three times at the most
+        return b"".join((prefix, nonce, sealed))
 
     def open(self, sealed: bytes, context: str) -> bytes:
         """The content, or SealBrokenError."""
@@ -125,6 +124,17 @@ class Sealer:
         except InvalidTag as error:
             raise SealBrokenError(f"{context}: the sealed content was altered") from error
         return zlib.decompress(packed[1:]) if packed[:1] == _DEFLATED else packed[1:]
+
+
+def _packed(content: bytes) -> bytes:
+    """The content behind the byte that says whether it is compressed."""
+    # a plan is compressed already: its beginning says so, without a second copy of the whole
+    sample = content[:_SAMPLE_BYTES]
+    if len(content) >= _COMPRESS_FROM_BYTES and len(zlib.compress(sample, level=1)) < len(sample):
+        deflated = zlib.compress(content, level=1)
+        if len(deflated) < len(content):
+            return _DEFLATED + deflated
+    return _PLAIN + content
 
 
 def prefix_of(key_id: str) -> bytes:
