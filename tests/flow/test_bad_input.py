@@ -42,7 +42,7 @@ CONFIGURATIONS: dict[str, tuple[dict[str, str], str, list[str]]] = {
     "missing-variable": ({"main.tf": 'variable "size" {}\n'}, "terraform_failed", ["No value for required variable"]),
     "without-tf-files": ({"README.md": "nothing"}, "bad_configuration", ["*.tf"]),
     "takes-the-backend": (
-        {"main.tf": "", "~q_override.tf": 'terraform {\n  backend "local" {\n    path = "/tmp/x"\n  }\n}\n'},
+        {"main.tf": "", "~q_override.tf": 'terraform {\n  backend "local" {\n    path = "elsewhere.tfstate"\n  }\n}\n'},
         "bad_configuration",
         ["backend"],
     ),

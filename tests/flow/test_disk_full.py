@@ -50,7 +50,9 @@ def fill(disk: Path) -> Path:
 def test_an_apply_outlives_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     """Logs, states and the report are kept by the executor until there is room: applied once, nothing missing."""
     # the executor's own directory has room: it is the API's disk that is full
-    api = ApiProcess(small_disk / "data", {"Terraform__RootWorkingDirectory": str(tmp_path / "work")}).start()
+    # the whole disk is smaller than what `/readyz` wants to be free
+    settings = {"Terraform__RootWorkingDirectory": str(tmp_path / "work"), "PODFORM_MINIMUM_FREE_BYTES": "0"}
+    api = ApiProcess(small_disk / "data", settings).start()
     client = Client(api.url)
     try:
         client.make_organization()
