@@ -6,7 +6,8 @@ Contents go first, rows last: a crash in between is mended by deleting once more
 import asyncio
 import json
 
-from api.domain.entities import Attempt, Run, Workspace
+from api.domain import rerun
+from api.domain.entities import Attempt, Run, RunRecord, Workspace
 from api.domain.permissions import Principal
 from api.services.access import visible_record, visible_workspace
 from api.services.errors import ConflictError
@@ -18,10 +19,11 @@ from common.statuses import FINAL_RUN_STATUSES
 async def delete_run(ports: Ports, principal: Principal, organization_id: str, reference: str) -> None:
     """Delete an ended run with its artifacts and logs; the states that it wrote stay. Else a ConflictError."""
     async with ports.database.reading() as tx:
-        run = (await visible_record(tx, principal, organization_id, reference)).run
-        await _refuse_needed(tx, run)
-        names = await _attempt_names(tx, run)
-    await _remove_contents(ports, run, names)
+        record = await visible_record(tx, principal, organization_id, reference)
+        await _refuse_needed(tx, record.run)
+        names = await _attempt_names(tx, record.run)
+    await _remove_used_plan(ports, record)
+    await _remove_contents(ports, record.run, names)
     async with ports.database.writing() as tx:
         run = (await visible_record(tx, principal, organization_id, reference)).run
         await _refuse_needed(tx, run)
@@ -86,6 +88,14 @@ async def _refuse_resources(ports: Ports, workspace: Workspace) -> None:
 
 async def _attempt_names(tx: Reading, run: Run) -> list[str]:
     return [attempt.name for attempt in await tx.all(Attempt, run_id=run.id)]
+
+
+async def _remove_used_plan(ports: Ports, record: RunRecord) -> None:
+    """The earlier run's plan that this one has begun to apply: without this run nobody would know that it was."""
+    if any(rerun.begun_to_apply(step) for step in record.steps):
+        for step in record.steps:
+            if step.taken_over_from:
+                await ports.artifacts.remove_below(f"runs/{record.run.plan_run_id}/{step.taken_over_from}")
 
 
 async def _remove_contents(ports: Ports, run: Run, attempt_names: list[str]) -> None:

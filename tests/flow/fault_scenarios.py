@@ -143,6 +143,7 @@ def waits_in_vain(on: Stage) -> None:
     assert on.finish(first)["runStatus"] == "discarded"
     assert on.finish(second)["runStatus"] == "applied"
     assert ledger.lines(on.book) == ["0"]
+    _gone(on, on.user.client.path(f"job/{first}"))
 
 
 def keeps_house(on: Stage) -> None:
@@ -168,6 +169,7 @@ def keeps_house(on: Stage) -> None:
         _patch(on, one, kind, named_id, description="changed")
         assert client.ok("GET", one)["data"]["attributes"]["description"] == "changed"
         _gone(on, one)
+    client.ok("GET", "/doctor/v1")
     client.ok("POST", "/pat/v1", json={"description": "mine"})
     for token in client.ok("GET", "/pat/v1"):
         if token["description"] == "mine":

@@ -8,6 +8,8 @@ import pytest
 from api.domain.entities import StateVersion
 from api.services.receive_state import state_key
 from common import executor_api
+from common.failure_reasons import FailureReason
+from common.step_report import Outcome, StepReport
 from tests.integration.api_in_process import bearer
 from tests.integration.executor_face import ADMIN, Face, done, planned, state, tell
 
@@ -65,6 +67,34 @@ def test_a_run_under_way_is_not_deleted(tmp_path: Path) -> None:
         assert (await face.http.get(run, headers=bearer(ADMIN))).status_code == 200
 
     tell(tmp_path, story)
+
+
+def test_a_plan_that_was_begun_goes_with_the_run_that_began_it(tmp_path: Path) -> None:
+    """A retry begins to apply the plan of an earlier run and is deleted: nobody can apply that plan once more."""
+
+    async def story(face: Face) -> None:
+        first = await face.run()
+        plan = await face.claimed()
+        assert (await plan.put_artifact(executor_api.PLAN_FILE, b"plan")).is_success
+        assert (await plan.finish(planned())).is_success
+        apply = await face.claimed()
+        assert (await apply.finish(failed(FailureReason.ENGINE_UNAVAILABLE))).is_success
+        retry = {"data": {"type": "job", "attributes": {"fromStep": 200}}}
+        again = await face.http.post(f"{first}/retry", json=retry, headers=bearer(ADMIN))
+        assert again.status_code == 201, again.text
+        begun = await face.claimed()
+        assert (await begun.get_artifact(executor_api.PLAN_FILE)).content == b"plan"
+        assert (await begun.finish(failed(FailureReason.TERRAFORM_FAILED))).is_success
+        second = f"{first.rpartition('/')[0]}/{again.json()['data']['id']}"
+        assert (await face.http.delete(second, headers=bearer(ADMIN))).status_code == 204
+        assert not files(tmp_path, "artifacts/runs")
+
+    tell(tmp_path, story)
+
+
+def failed(reason: FailureReason) -> StepReport:
+    """A report of a failure."""
+    return StepReport(outcome=Outcome.ERRORED, failure_reason=reason, message="it failed")
 
 
 def test_a_deletion_that_was_cut_short_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
