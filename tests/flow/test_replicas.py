@@ -118,7 +118,7 @@ def test_a_rolling_restart_loses_nothing(replicas: Callable[..., Replicas], tmp_
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_jobs_of_a_dead_replica_go_on(replicas: Callable[..., Replicas], tmp_path: Path) -> None:
-    """The leading replica is killed for good in mid-apply: the other one watches the Jobs from then on."""
+    """The leading replica is killed for good between two runs: the other one watches the Jobs from then on."""
     with Cluster(secrets={"terrakube-executor-secrets": {"InternalSecret": SECRET}}) as cluster:
         two = replicas(2, **cluster_settings(cluster))
         survivor = two.client_of(two.processes[1])
